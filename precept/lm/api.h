@@ -1,0 +1,77 @@
+#pragma once
+// The public face of the language models on libtorch; torch-free. The CLI opens the library with
+// dlopen on first use and reaches it through precept_lm_api().
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "precept/checkpoint/llama_config.h"
+#include "precept/core/events.h"
+#include "precept/core/result.h"
+#include "precept/model/model.h"
+
+namespace precept {
+
+struct EngineOptions {
+  int threads = 0;                                       // 0: all cores
+  int max_batch = 64;                                    // sequences decoded together
+  std::int64_t cache_bytes = std::int64_t{512} << 20;    // memory of the key/value cache
+};
+
+// One training sequence: weights[i] is the weight of the loss of predicting tokens[i] from
+// tokens[0..i-1] (weights[0] is ignored); 0 leaves a token out.
+struct TrainExample {
+  std::vector<std::int32_t> tokens;
+  std::vector<float> weights;
+};
+
+// `example(i)` for i in [0, count) is pure: the same bytes at every call.
+struct TrainSet {
+  std::uint64_t count = 0;
+  std::function<TrainExample(std::uint64_t)> example;
+  std::string digest;  // of what the examples were made from; a resume with another digest is refused
+};
+
+// AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) with linear warm-up and cosine decay.
+struct TrainOptions {
+  std::string from;              // checkpoint folder to start from; empty: random weights of shape `fresh`
+  LlamaConfig fresh;
+  std::string tokenizer_folder;  // tokenizer files copied into `out`; empty: those of `from`
+  std::string out;               // checkpoint folder written at the end
+  std::string state;             // folder of the resumable state; empty: none is kept
+  int checkpoint_every = 200;    // steps between resumable states
+  int epochs = 1;
+  int batch_tokens = 4096;       // tokens of one optimiser step, padding not counted
+  int max_tokens = 512;          // longest example; longer ones are cut at the end and counted
+  double lr = 3e-4;
+  double min_lr_share = 0.1;     // the cosine ends at this share of lr
+  double warmup_share = 0.03;    // of all steps
+  double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
+  double weight_decay = 0.1;     // matrices only
+  double clip_norm = 1.0;        // of the global gradient norm; 0: none
+  std::uint64_t seed = 0;        // order of examples, initial weights
+  int threads = 0;               // 0: all cores
+};
+
+struct TrainSummary {
+  std::int64_t steps = 0, examples = 0, truncated = 0;
+  std::int64_t tokens = 0;         // without padding
+  std::int64_t trained_tokens = 0; // with weight > 0
+  double first_loss = 0, last_loss = 0;  // mean loss per weighted token over the first and last 5% of steps
+  double seconds = 0, tokens_per_s = 0;
+  std::string digest;              // of the weights written
+};
+
+struct LmApi {
+  Result<std::unique_ptr<Model>> (*open_checkpoint)(const std::string& folder, const EngineOptions&);
+  // Emits kProgress (stage "train") and kMetric ("loss", "lr", "grad_norm"). Stops with an Error on a
+  // non-finite loss. With `state`, a killed run goes on from its last state with the same result.
+  Result<TrainSummary> (*train)(const TrainOptions&, const TrainSet&, const EventSink&);
+};
+
+}  // namespace precept
+
+extern "C" const precept::LmApi* precept_lm_api();

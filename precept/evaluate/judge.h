@@ -1,0 +1,83 @@
+#pragma once
+// How good the judge itself is, step by step, against a scorer's ruling: does it select the principles that
+// apply, and does it see violations? Harm detection is where such loops fail.
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "precept/constitution/constitution.h"
+#include "precept/constitution/prompts.h"
+#include "precept/core/estimate.h"
+#include "precept/core/events.h"
+#include "precept/core/result.h"
+#include "precept/evaluate/scorer.h"
+#include "precept/model/model.h"
+
+namespace precept {
+
+struct JudgeCase {
+  Prompt prompt;
+  std::string answer;  // what is judged
+};
+
+// The requests of the loop, handed in by whoever knows its templates. Each returns one question a principle, in
+// the order given, whose options are [yes, no]: "does it apply?", "is it violated?". For a model without
+// scores the *_text forms ask one principle at a time and `read` turns the answer into P(yes), nullopt when
+// it cannot be read; they are used when the model cannot score.
+struct JudgeRequests {
+  using Principles = std::vector<const Principle*>;
+  std::function<ScoreRequest(const Prompt&, const Principles&)> select;
+  std::function<ScoreRequest(const Prompt&, const std::string& answer, const Principles&)> judge;
+  std::function<GenerateRequest(const Prompt&, const Principle&)> select_text;
+  std::function<GenerateRequest(const Prompt&, const std::string& answer, const Principle&)> judge_text;
+  std::function<std::optional<double>(const std::string& text)> read;
+  // From the options' log-probabilities to P(yes); empty: yes_probability.
+  std::function<std::optional<double>(const std::vector<double>& logprobs)> read_scores;
+};
+
+// P(first option) among two; nullopt unless there are two finite numbers.
+std::optional<double> yes_probability(const std::vector<double>& logprobs);
+
+// One step's quality. Questions about one prompt are not independent of each other, so the intervals,
+// which take them to be, are somewhat too narrow.
+struct StepQuality {
+  Estimate accuracy, precision, recall, false_alarms;
+  std::optional<double> ece, brier, auroc;
+  Estimate unparseable;  // share of questions whose answer could not be read
+  Estimate uncertain;    // share of read answers with P(yes) in (0.3, 0.7)
+  std::vector<ReliabilityBin> reliability;
+  std::vector<std::pair<std::string, Estimate>> per_principle;  // accuracy
+};
+
+struct JudgeQuality {
+  std::string model;
+  std::int64_t cases = 0;
+  StepQuality selection;  // every principle the scorer can decide, every case
+  StepQuality judgment;   // principles that apply, every case
+};
+
+// `in_flight` cases at a time. Emits kProgress, stage "evaluate judge". Cases outside the scorer's world are
+// skipped and counted as unscored.
+Result<JudgeQuality> evaluate_judge(Model& judge, const std::vector<JudgeCase>& cases,
+                                    const Constitution& constitution, const Scorer& scorer,
+                                    const JudgeRequests& requests, const EventSink& events = {},
+                                    int in_flight = 128);
+
+std::string to_json(const JudgeQuality& quality);
+Result<JudgeQuality> load_judge_quality(const std::string& path);
+
+// How surprising texts are to a model; says whether they lie within its world. Each text is scored after its
+// first word; a text of one word is unscored. Needs a model that can score.
+struct Perplexity {
+  std::int64_t texts = 0, unscored = 0, bytes = 0, tokens = 0;
+  std::optional<double> bits_per_byte;  // comparable between tokenizers
+  std::optional<double> per_token;      // exp of the mean negative log-probability
+  Estimate text_bits_per_byte;          // mean over texts, with a t interval
+};
+Result<Perplexity> perplexity(Model& model, const std::vector<std::string>& texts,
+                              const EventSink& events = {}, int in_flight = 128);
+
+std::string to_json(const Perplexity& p);
+}  // namespace precept

@@ -1,0 +1,83 @@
+#pragma once
+// The loop (DESIGN.md, section 1): select the principles that apply, draft, judge; keep the draft
+// where it complies, else critique, revise and judge again, up to max_rounds.
+// Source: Bai et al. 2022, arXiv 2212.08073, section 3; selection = "random" with revise_compliant =
+// true is that paper's loop (a random principle each round, always rewriting).
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "precept/constitution/constitution.h"
+#include "precept/core/events.h"
+#include "precept/core/result.h"
+#include "precept/core/task.h"
+#include "precept/model/model.h"
+#include "precept/revise/templates.h"
+#include "precept/store/run_store.h"
+
+namespace precept {
+
+struct ReviseOptions {
+  int max_rounds = 4;                     // critiques and revisions of one item at most
+  std::string selection = "applicable";   // or "random": principles_per_round random ones
+  bool revise_compliant = false;          // critique and revise without judging, max_rounds times
+  double select_threshold = 0.5;          // a principle applies from this probability on
+  double violation_threshold = 0.5;       // a reply violates from this probability on
+  int principles_per_round = 1;           // violated principles addressed in one round, most important first
+  std::uint64_t seed = 0;
+  double draft_temperature = 1.0;
+  double draft_top_p = 1.0;
+  int draft_max_tokens = 256;
+  double critique_temperature = 0.0;      // 0: greedy
+  int critique_max_tokens = 128;
+  double revision_temperature = 0.0;
+  int revision_max_tokens = 256;
+  int list_max_tokens = 256;              // answer to select_list / judge_list, where a model cannot score
+  int concurrency = 1024;                 // items in flight; changes no result
+};
+
+// Values out of range, as a usage error; and what the options are worth as recipe lines.
+Status check(const ReviseOptions& options);
+
+// Everything that decides the results, as lines "key = value": options (without concurrency), digests
+// of constitution and templates, model digests. The prompts are checked by RunStore::set_items.
+std::string revise_recipe(const ReviseOptions& options, const Constitution& constitution,
+                          const ModelInfo& policy, const ModelInfo& judge);
+
+// What an item needs of its run. All references outlive the items.
+struct ReviseRun {
+  const ReviseOptions& options;
+  const Constitution& constitution;
+  const Templates& templates;
+  Model& policy;      // drafts, critiques, revises
+  Model& judge;       // selects, judges; may be the policy itself
+  RunStore& store;    // every finished step goes here
+  Status storage;     // the first error of the store: ends the run
+};
+
+// One item on its way through the loop.
+struct ItemTrace {
+  RunItem item;
+  std::vector<StepRecord> steps;  // stored ones first (on a resume), then new ones
+  std::string reply;              // draft or latest revision; the final when the item is finished
+  int repeated = 0;               // steps that were found in the store
+};
+
+// Runs one item to its end. A failed request gives Outcome::kFailed with its reason.
+Task<ItemTrace> revise_item(ReviseRun& run, RunItem item, std::vector<StepRecord> stored);
+
+struct ReviseResult {
+  std::int64_t items = 0;      // finished or tried now
+  std::int64_t failed = 0;     // of those, with a failed request
+  std::int64_t new_steps = 0;  // steps made now
+  std::string first_failure;
+};
+
+// Runs all open items of the store, up to `concurrency` at a time, committing as it goes; emits
+// kProgress (stage "revise", unit "items") for what is committed. An Error is one of the store or of
+// the options; failed items are in the result, and the others go on.
+Result<ReviseResult> revise(const Constitution& constitution, const ReviseOptions& options, Model& policy,
+                            Model& judge, RunStore& store, const EventSink& events);
+
+}  // namespace precept

@@ -64,7 +64,7 @@ struct ItemTrace {
   int repeated = 0;               // steps that were found in the store
 };
 
-// Runs one item to its end. A failed request gives Outcome::kFailed with its reason.
+// Runs one item to its end. A failed request gives Ending::kFailed with its reason.
 Task<ItemTrace> revise_item(ReviseRun& run, RunItem item, std::vector<StepRecord> stored);
 
 struct ReviseResult {

@@ -44,7 +44,7 @@ struct TraceView {
   const StepRecord* draft = nullptr;  // null: never drafted
   const StepRecord* final = nullptr;  // last revision, else the draft
   bool settled() const {
-    return item->outcome == Outcome::kComplied || item->outcome == Outcome::kRevised;
+    return item->ending == Ending::kComplied || item->ending == Ending::kRevised;
   }
 };
 TraceView view(const RunItem& item, const std::vector<StepRecord>& steps);

@@ -57,7 +57,7 @@ struct StepRecord {
   std::int64_t time_ms = 0;             // Unix time of completion; in no export
 };
 
-enum class Outcome {
+enum class Ending {
   kPending,      // not finished yet
   kComplied,     // the draft was kept
   kRevised,      // the final is a revision, judged to comply (or not judged: revise_compliant)
@@ -65,7 +65,7 @@ enum class Outcome {
   kUnparseable,  // no violation found, but a judgment could not be read
   kFailed,       // a request failed; `reason` says why; tried again on the next resume
 };
-const char* outcome_name(Outcome outcome);
+const char* ending_name(Ending ending);
 
 // One item of a run: a prompt, and how it ended. Its final is the last revision, else the draft.
 struct RunItem {
@@ -73,7 +73,7 @@ struct RunItem {
   std::string id;
   Conversation messages;     // ends with a user turn
   std::vector<std::string> tags;
-  Outcome outcome = Outcome::kPending;
+  Ending ending = Ending::kPending;
   std::string reason;        // kFailed only
 };
 
@@ -98,7 +98,7 @@ class RunStore {
 
   const std::string& recipe() const;
 
-  // The items of the run, once, in prompt-file order (ordinal, outcome and reason are ignored). Called
+  // The items of the run, once, in prompt-file order (ordinal, ending and reason are ignored). Called
   // again on a resume it checks that they are the same.
   Status set_items(const std::vector<RunItem>& items);
   Result<std::int64_t> item_count() const;
@@ -109,7 +109,7 @@ class RunStore {
   Result<std::vector<StepRecord>> steps(std::int64_t item) const;
 
   Status put(const StepRecord& step);  // a key that is there already is an error
-  Status finish(std::int64_t item, Outcome outcome, const std::string& reason = {});
+  Status finish(std::int64_t item, Ending ending, const std::string& reason = {});
   Status commit();  // nothing to commit: does nothing
 
   // Every item with its steps, in prompt-file order, one at a time (memory: one item). The visitor

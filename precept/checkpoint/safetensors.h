@@ -1,0 +1,76 @@
+#pragma once
+// The safetensors format: 8 bytes little-endian header length, a JSON header {"name": {"dtype",
+// "shape", "data_offsets": [begin, end]}, "__metadata__": {...}}, then the tensors' bytes.
+// Reading maps the file; nothing is copied. Source: the format section of safetensors' README.
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "precept/core/result.h"
+
+namespace precept {
+
+enum class Dtype { kBool, kU8, kI8, kU16, kI16, kF16, kBF16, kU32, kI32, kF32, kU64, kI64, kF64 };
+
+std::size_t dtype_size(Dtype dtype);          // bytes of one element
+std::string_view dtype_name(Dtype dtype);     // as the format spells it: "F32", "BF16"...
+std::optional<Dtype> dtype_from_name(std::string_view name);
+
+// Row-major, little-endian. Does not own its bytes, which need not be aligned to the element size.
+struct TensorView {
+  std::string name;
+  Dtype dtype = Dtype::kF32;
+  std::vector<std::int64_t> shape;
+  std::string_view bytes;
+};
+
+// One mapped file. Cheap to copy; views live as long as a copy does. Everything in the header was
+// checked: sizes match shapes, spans lie in the file, neither overlap nor leave gaps.
+class Safetensors {
+ public:
+  static Result<Safetensors> open(const std::string& path);
+  // The same checks on bytes in memory, which must outlive the result.
+  static Result<Safetensors> parse(std::string_view bytes, const std::string& file_for_errors);
+
+  const std::vector<TensorView>& tensors() const;  // sorted by name
+  const TensorView* find(std::string_view name) const;  // nullptr: absent
+  const std::map<std::string, std::string>& metadata() const;
+
+  struct File;
+  explicit Safetensors(std::shared_ptr<const File> file) : file_(std::move(file)) {}
+
+ private:
+  std::shared_ptr<const File> file_;
+};
+
+// All tensors of a checkpoint folder: model.safetensors, or the shards that
+// model.safetensors.index.json lists. Cheap to copy; views live as long as a copy does.
+struct CheckpointTensors {
+  std::vector<Safetensors> shards;
+  std::vector<TensorView> tensors;  // sorted by name, each name once
+
+  const TensorView* find(std::string_view name) const;
+};
+Result<CheckpointTensors> open_checkpoint_tensors(const std::string& folder);
+
+// Writes tensors sorted by name with data aligned to 8 bytes; the same input gives the same bytes.
+// The file appears whole or not at all.
+Status write_safetensors(const std::string& path, std::vector<TensorView> tensors,
+                         const std::map<std::string, std::string>& metadata = {});
+
+// SHA-256 over config.json and the names, types, shapes and bytes of all tensors: the same for one
+// file and for shards. The model's cache key.
+Result<std::string> checkpoint_digest(const std::string& folder);
+
+// Elements of a F32, F16 or BF16 tensor as float; an Error names any other type.
+Result<std::vector<float>> to_floats(const TensorView& tensor);
+// Round to nearest even, as bytes of a BF16 tensor. NaN stays NaN.
+std::string to_bf16_bytes(const std::vector<float>& values);
+
+}  // namespace precept

@@ -146,8 +146,7 @@ inline void check_info(const ModelContract& contract) {
   const auto second = contract.open();
   EXPECT_FALSE(first->info().uri.empty());
   EXPECT_FALSE(first->info().name.empty());
-  EXPECT_EQ(first->info().digest.size(), 64U);
-  EXPECT_EQ(first->info().digest.find_first_not_of("0123456789abcdef"), std::string::npos);
+  EXPECT_FALSE(first->info().digest.empty());
   EXPECT_EQ(first->info().digest, second->info().digest) << "the digest is the cache key";
   EXPECT_EQ(first->info().can_score, contract.can_score);
   EXPECT_GE(first->info().context_tokens, 0);

@@ -1,0 +1,21 @@
+#pragma once
+// Next-token training of a Llama-architecture model on weighted sequences (pretraining and SFT).
+//
+// Compute is fp32 on weights rounded to bf16 once a step (what the checkpoint will hold); the masters,
+// the moments and every sum are fp32 or wider. Sequences lie packed end to end without padding and
+// attention runs per sequence, so neither batch layout nor padding can leak into a loss. Gradients are
+// summed over a fixed number of lanes in a fixed order: the same bits for every number of threads.
+//
+// The learning rate follows the share of examples consumed, so the number of steps need not be known.
+
+#include "precept/lm/api.h"
+
+namespace precept {
+
+// See LmApi::train. Progress counts examples (all epochs). `set.example` is called from one other
+// thread, in the shuffled order, one or two batches ahead. Errors: kBadInput for a checkpoint,
+// tokenizer, example or state that does not fit; kFailed for disk trouble and for a loss or gradient
+// that is not finite (names the step; nothing is written over the last good state).
+Result<TrainSummary> train(const TrainOptions& options, const TrainSet& set, const EventSink& sink);
+
+}  // namespace precept

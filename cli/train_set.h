@@ -1,0 +1,22 @@
+#pragma once
+// Training sets for `precept train` and `precept pocket build`: conversations in, weighted tokens out.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "precept/lm/api.h"
+#include "precept/text/chat_format.h"
+
+namespace precept {
+
+// Supervised examples of a JSONL file in TRL's shapes: {"prompt", "completion"} or {"messages"}.
+// Only the assistant's tokens carry weight: in the messages form those of every assistant turn.
+// Errors name file and line.
+Result<TrainSet> load_sft_set(const std::string& path, const TokenizerFiles& files);
+
+// The pretraining corpus of the pocket world, `count` documents made on the fly.
+TrainSet pocket_train_set(std::uint64_t seed, std::uint64_t count, const TokenizerFiles& files);
+
+}  // namespace precept

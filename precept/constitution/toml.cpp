@@ -1,0 +1,329 @@
+// Constitutions in TOML. The TOML parser is compiled into this file alone, without exceptions.
+#include <algorithm>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <utility>
+
+#undef TOML_HEADER_ONLY
+#undef TOML_SHARED_LIB
+#define TOML_HEADER_ONLY 1
+#define TOML_EXCEPTIONS 0
+#define TOML_ENABLE_FORMATTERS 0
+#define TOML_MAX_NESTED_VALUES 64
+#include <toml++/toml.h>
+
+#include "precept/constitution/parse.h"
+#include "precept/constitution/placeholders.h"
+#include "precept/constitution/suggest.h"
+
+namespace precept {
+namespace {
+
+const std::vector<std::string> kSections = {"constitution", "principle", "templates"};
+const std::vector<std::string> kHeadKeys = {"name", "version", "language", "license", "priorities"};
+const std::vector<std::string> kPrincipleKeys = {"id",         "text",   "why",      "priority", "hard",
+                                                 "applies_to", "source", "critique", "revision", "preference"};
+const std::vector<std::string> kSourceKeys = {"name", "article", "url"};
+
+int line_of_node(const toml::node& node) { return static_cast<int>(node.source().begin.line); }
+
+const char* type_word(const toml::node& node) {
+  switch (node.type()) {
+    case toml::node_type::table: return "a table";
+    case toml::node_type::array: return "a list";
+    case toml::node_type::string: return "a string";
+    case toml::node_type::integer:
+    case toml::node_type::floating_point: return "a number";
+    case toml::node_type::boolean: return "true or false";
+    default: return "a date or time";
+  }
+}
+
+bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
+std::string trimmed(std::string_view text) {
+  while (!text.empty() && is_space(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_space(text.back())) text.remove_suffix(1);
+  return std::string(text);
+}
+
+// Reads one table after another and says what it finds on the way.
+class Reader {
+ public:
+  explicit Reader(Parsed& parsed) : parsed_(parsed), out_(parsed.constitution) {}
+
+  void read(const toml::table& root) {
+    check_keys(root, kSections, "");
+    if (const toml::node* head = root.get("constitution")) {
+      if (const toml::table* table = as_table(*head, "[constitution]")) read_head(*table);
+    } else {
+      parsed_.warn(1, "no [constitution] table", "give it a name: [constitution], then name = \"...\"");
+    }
+    if (const toml::node* node = root.get("principle")) read_principles(*node);
+    if (const toml::node* node = root.get("templates")) {
+      if (const toml::table* table = as_table(*node, "[templates]")) read_templates(*table);
+    }
+  }
+
+ private:
+  void check_keys(const toml::table& table, const std::vector<std::string>& known, const std::string& where) {
+    for (auto&& [key, value] : table) {
+      if (std::find(known.begin(), known.end(), key.str()) != known.end()) continue;
+      const int line = static_cast<int>(key.source().begin.line);
+      parsed_.error(line, "unknown key " + in_quotes(key.str()) + where, suggest(key.str(), known));
+    }
+  }
+
+  const toml::table* as_table(const toml::node& node, const std::string& name) {
+    if (const toml::table* table = node.as_table()) return table;
+    parsed_.error(line_of_node(node), name + " must be a table, found " + type_word(node),
+                  "write " + name + " on a line of its own");
+    return nullptr;
+  }
+
+  // A string field; absent fields stay empty. Says whether the key is there.
+  bool string_field(const toml::table& table, const char* key, std::string& out, bool empty_is_error = true) {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return false;
+    const auto* value = node->as_string();
+    if (value == nullptr) {
+      parsed_.error(line_of_node(*node), std::string(key) + " must be a string, found " + type_word(*node),
+                    "put the text in quotes");
+      return true;
+    }
+    out = trimmed(value->get());
+    if (out.find('\0') != std::string::npos) {
+      parsed_.error(line_of_node(*node), std::string(key) + " holds a NUL character", "remove \\u0000");
+    }
+    if (out.empty() && empty_is_error) {
+      parsed_.error(line_of_node(*node), std::string(key) + " is empty", "fill it in or remove the line");
+    }
+    return true;
+  }
+
+  void read_head(const toml::table& table) {
+    check_keys(table, kHeadKeys, " in [constitution]");
+    if (!string_field(table, "name", out_.name)) {
+      parsed_.warn(line_of_node(table), "the constitution has no name", "add name = \"...\"");
+    }
+    string_field(table, "version", out_.version);
+    string_field(table, "language", out_.language);
+    string_field(table, "license", out_.license);
+    if (const toml::node* node = table.get("priorities")) read_priorities(*node);
+  }
+
+  void read_priorities(const toml::node& node) {
+    const toml::array* list = node.as_array();
+    if (list == nullptr) {
+      parsed_.error(line_of_node(node), std::string("priorities must be a list, found ") + type_word(node),
+                    "priorities = [\"first\", \"second\"], the most important tier first");
+      return;
+    }
+    if (list->empty()) {
+      parsed_.error(line_of_node(node), "priorities is empty", "name the tiers, the most important first, or remove it");
+    }
+    std::set<std::string> seen;
+    for (const toml::node& element : *list) {
+      const auto* value = element.as_string();
+      std::string tier = value == nullptr ? "" : trimmed(value->get());
+      if (tier.empty()) {
+        parsed_.error(line_of_node(element), "every entry of priorities must be a non-empty string", "name the tier");
+      } else if (!seen.insert(tier).second) {
+        parsed_.error(line_of_node(element), "tier " + in_quotes(tier) + " is in priorities twice", "remove one of them");
+      } else {
+        out_.priorities.push_back(std::move(tier));
+      }
+    }
+  }
+
+  void read_principles(const toml::node& node) {
+    const toml::array* list = node.as_array();
+    if (list == nullptr) {
+      parsed_.error(line_of_node(node), std::string("principle must be a list of tables, found ") + type_word(node),
+                    "write [[principle]] with two brackets");
+      return;
+    }
+    for (const toml::node& element : *list) {
+      if (const toml::table* table = element.as_table()) {
+        read_principle(*table);
+      } else {
+        parsed_.error(line_of_node(element), std::string("a principle must be a table, found ") + type_word(element),
+                      "write [[principle]] and its keys below");
+      }
+    }
+  }
+
+  void read_principle(const toml::table& table) {
+    Principle p;
+    p.line = line_of_node(table);
+    const std::string* id = nullptr;
+    if (const toml::node* node = table.get("id"); node != nullptr && node->as_string() != nullptr) {
+      id = &node->as_string()->get();
+    }
+    const std::string where = id == nullptr ? " in [[principle]]" : " in principle " + in_quotes(*id);
+    check_keys(table, kPrincipleKeys, where);
+    if (!string_field(table, "id", p.id)) {
+      parsed_.error(p.line, "principle without id", "add id = \"...\", stable and in kebab-case");
+    }
+    if (!string_field(table, "text", p.text)) {
+      parsed_.error(p.line, "no text" + where, "add text = \"...\", the rule in natural language");
+    }
+    string_field(table, "why", p.why, false);
+    string_field(table, "applies_to", p.applies_to);
+    string_field(table, "critique", p.critique);
+    string_field(table, "revision", p.revision);
+    string_field(table, "preference", p.preference);
+    read_priority(table, p, where);
+    if (const toml::node* node = table.get("hard")) {
+      if (const auto* value = node->as_boolean()) p.hard = value->get();
+      else parsed_.error(line_of_node(*node), std::string("hard must be true or false, found ") + type_word(*node), "hard = true");
+    }
+    if (const toml::node* node = table.get("source")) read_source(*node, p);
+    out_.principles.push_back(std::move(p));
+  }
+
+  void read_priority(const toml::table& table, Principle& p, const std::string& where) {
+    const bool present = string_field(table, "priority", p.priority);
+    const auto& tiers = out_.priorities;
+    if (!present) {
+      if (!tiers.empty()) parsed_.error(p.line, "no priority" + where, suggest("", tiers));
+      return;
+    }
+    if (p.priority.empty() || std::find(tiers.begin(), tiers.end(), p.priority) != tiers.end()) return;
+    parsed_.error(line_of_node(*table.get("priority")), "priority " + in_quotes(p.priority) + " is not one of priorities",
+                  tiers.empty() ? "add priorities = [...] to [constitution]" : suggest(p.priority, tiers));
+  }
+
+  void read_source(const toml::node& node, Principle& p) {
+    if (const auto* value = node.as_string()) {
+      p.source.name = trimmed(value->get());
+      return;
+    }
+    const toml::table* table = node.as_table();
+    if (table == nullptr) {
+      parsed_.error(line_of_node(node), std::string("source must be a string or a table, found ") + type_word(node),
+                    "source = { name = \"...\", article = \"...\" }");
+      return;
+    }
+    check_keys(*table, kSourceKeys, " in source");
+    string_field(*table, "name", p.source.name);
+    string_field(*table, "article", p.source.article);
+    string_field(*table, "url", p.source.url);
+    if (p.source.name.empty() && p.source.url.empty() && !p.source.article.empty()) {
+      parsed_.error(line_of_node(node), "source has an article but no name", "add name = \"...\"");
+    }
+  }
+
+  void read_templates(const toml::table& table) {
+    check_keys(table, template_keys(), " in [templates]");
+    for (const std::string& key : template_keys()) {
+      const toml::node* node = table.get(key);
+      if (node == nullptr) continue;
+      const auto* value = node->as_string();
+      if (value == nullptr) {
+        parsed_.error(line_of_node(*node), "template " + key + " must be a string, found " + type_word(*node),
+                      "put the text in quotes");
+        continue;
+      }
+      const std::string& text = value->get();
+      if (trimmed(text).empty()) {
+        parsed_.error(line_of_node(*node), "template " + key + " is empty", "fill it in or remove the line");
+      }
+      for (const PlaceholderProblem& problem : check_placeholders(key, text)) {
+        parsed_.error(line_of_node(*node) + problem.line_offset, problem.what, problem.hint);
+      }
+      out_.templates[key] = text;
+    }
+  }
+
+  Parsed& parsed_;
+  Constitution& out_;
+};
+
+// Line of the first place nested so deeply that building or freeing the tree could exhaust the stack;
+// 0 when there is none. Brackets are bounded by 64, dots in one line (outside strings) by 16.
+class DepthScan {
+ public:
+  explicit DepthScan(std::string_view text) : text_(text) {}
+
+  int first_bad_line() {
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c == '#') skip_comment();
+      else if (c == '"' || c == '\'') skip_string(c);
+      else if (!step(c)) return line_;
+    }
+    return 0;
+  }
+
+ private:
+  bool step(char c) {
+    ++at_;
+    if (c == '\n') {
+      ++line_;
+      dots_ = 0;
+    }
+    if (c == '.' && ++dots_ > 16) return false;
+    if ((c == '[' || c == '{') && ++brackets_ > 64) return false;
+    if ((c == ']' || c == '}') && brackets_ > 0) --brackets_;
+    return true;
+  }
+
+  void skip_comment() {
+    while (at_ < text_.size() && text_[at_] != '\n') ++at_;
+  }
+
+  void skip_string(char quote) {
+    const std::string fence(3, quote);
+    const bool many = text_.substr(at_, 3) == fence;
+    at_ += many ? 3 : 1;
+    while (at_ < text_.size()) {
+      const char c = text_[at_];
+      if (c == '\\' && quote == '"') {
+        at_ += 1;
+        if (at_ < text_.size() && text_[at_] != '\n') ++at_;
+        continue;
+      }
+      if (c == '\n') {
+        if (!many) return;  // not closed: the parser will say so
+        ++line_;
+      }
+      if (many && text_.substr(at_, 3) == fence) {
+        at_ += 3;
+        return;
+      }
+      ++at_;
+      if (!many && c == quote) return;
+    }
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  int line_ = 1, dots_ = 0, brackets_ = 0;
+};
+
+}  // namespace
+
+Parsed parse_toml(std::string_view text, const std::string& file) {
+  Parsed parsed;
+  parsed.constitution.file = file;
+  if (const int line = DepthScan(text).first_bad_line()) {
+    parsed.error(line, "nested too deeply", "a constitution needs no more than tables of strings");
+    return parsed;
+  }
+  const toml::parse_result result = toml::parse(text);
+  if (!result) {
+    const toml::parse_error& problem = result.error();
+    parsed.error(static_cast<int>(problem.source().begin.line),
+                 "not TOML: " + std::string(problem.description()) + " (column " +
+                     std::to_string(problem.source().begin.column) + ")",
+                 "strings need quotes; see docs/formats.md");
+    return parsed;
+  }
+  Reader(parsed).read(result.table());
+  parsed.whole = true;
+  return parsed;
+}
+
+}  // namespace precept

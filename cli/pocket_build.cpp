@@ -1,0 +1,115 @@
+#include "cli/pocket_build.h"
+
+#include <map>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/train_set.h"
+#include "precept/checkpoint/llama_config.h"
+#include "precept/core/digest.h"
+#include "precept/core/io.h"
+#include "precept/text/chat_format.h"
+#include "worlds/pocket/documents.h"
+
+namespace precept {
+namespace {
+
+// Enough documents for every word of the world to be counted.
+constexpr std::uint64_t kTokenizerDocuments = 30000;
+
+Result<TokenizerFiles> train_pocket_tokenizer(const PocketBuildOptions& options) {
+  std::map<std::string, std::int64_t> texts;
+  for (std::uint64_t i = 0; i < kTokenizerDocuments; ++i) {
+    for (const Message& message : pocket::make_document(options.seed, i).messages) ++texts[message.content];
+  }
+  auto tokenizer = train_bpe(texts, {options.vocab_size, pocket_special_tokens()});
+  if (!tokenizer) return tl::unexpected(tokenizer.error());
+  return TokenizerFiles{*tokenizer, ChatFormat::pocket(*tokenizer)};
+}
+
+LlamaConfig shape(const PocketBuildOptions& options, const TokenizerFiles& files) {
+  LlamaConfig config;
+  config.vocab_size = files.tokenizer.size();
+  config.hidden_size = options.hidden_size;
+  config.intermediate_size = options.intermediate_size;
+  config.num_hidden_layers = options.layers;
+  config.num_attention_heads = options.heads;
+  config.num_key_value_heads = options.heads;
+  config.head_dim = options.hidden_size / options.heads;
+  config.max_position_embeddings = 1024;
+  config.tie_word_embeddings = true;
+  if (!files.chat.begin_ids.empty()) config.bos_token_id = files.chat.begin_ids[0];
+  if (!files.chat.stop_ids.empty()) config.eos_token_id = files.chat.stop_ids[0];
+  return config;
+}
+
+Status write_manifest(const PocketBuildOptions& o, const TrainSummary& summary, std::int64_t parameters) {
+  nlohmann::ordered_json manifest;
+  manifest["name"] = "pocket";
+  manifest["command"] = "precept pocket build --out " + o.out + " --seed " + std::to_string(o.seed) + " --documents " +
+                        std::to_string(o.documents) + " --batch-tokens " + std::to_string(o.batch_tokens) +
+                        (o.from.empty() ? "" : " --from " + o.from + " --first-document " + std::to_string(o.first_document));
+  manifest["parameters"] = parameters;
+  manifest["documents"] = o.documents;
+  manifest["tokens"] = summary.tokens;
+  manifest["trained_tokens"] = summary.trained_tokens;
+  manifest["steps"] = summary.steps;
+  manifest["seconds"] = summary.seconds;
+  manifest["first_loss"] = summary.first_loss;
+  manifest["last_loss"] = summary.last_loss;
+  manifest["weights_digest"] = summary.digest;
+  for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "chat.json"}) {
+    const auto digest = sha256_file(o.out + "/" + name);
+    if (!digest) return tl::unexpected(digest.error());
+    manifest["files"][name] = *digest;
+  }
+  return write_file(o.out + "/manifest.json", manifest.dump(2) + "\n");
+}
+
+}  // namespace
+
+Result<TrainSummary> build_pocket(const LmApi& lm, const PocketBuildOptions& options, const EventSink& events) {
+  const auto note = [&](const std::string& text) {
+    Event event;
+    event.kind = Event::Kind::kNote;
+    event.stage = "pocket";
+    event.text = text;
+    if (events) events(event);
+  };
+  if (options.heads < 1 || options.hidden_size % options.heads != 0) {
+    return bad_input("--hidden-size must be a multiple of --heads", "192 and 6, for example");
+  }
+  auto files = options.from.empty() ? train_pocket_tokenizer(options) : load_tokenizer_files(options.from);
+  if (!files) return tl::unexpected(files.error());
+  note("tokenizer: " + std::to_string(files->tokenizer.size()) + " tokens");
+
+  TrainOptions train;
+  train.from = options.from;
+  train.fresh = shape(options, *files);
+  train.out = options.out;
+  train.state = options.state.empty() ? options.out + ".state" : options.state;
+  train.tokenizer_folder = train.state + "/tokenizer";
+  train.batch_tokens = options.batch_tokens;
+  train.lr = options.lr;
+  train.min_lr_share = 0.05;
+  train.seed = options.seed;
+  train.threads = options.threads;
+  for (const auto& folder : {train.state, train.tokenizer_folder}) {
+    if (const auto made = make_folder(folder); !made) return tl::unexpected(made.error());
+  }
+  if (const auto written = write_tokenizer_files(train.tokenizer_folder, files->tokenizer, files->chat); !written) {
+    return tl::unexpected(written.error());
+  }
+  TrainSet set = pocket_train_set(options.seed, options.documents, *files);
+  if (options.first_document > 0) {
+    set.example = [inner = set.example, first = options.first_document](std::uint64_t i) { return inner(first + i); };
+    set.digest += " from " + std::to_string(options.first_document);
+  }
+  auto summary = lm.train(train, set, events);
+  if (!summary) return summary;
+  const auto written = write_manifest(options, *summary, train.fresh.parameters());
+  if (!written) return tl::unexpected(written.error());
+  return summary;
+}
+
+}  // namespace precept

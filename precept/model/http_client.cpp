@@ -17,6 +17,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+// Small servers accept few connections at a time and lose what comes in between, so that new ones are
+// opened one after the other.
+constexpr milliseconds kBetweenConnections(1);
 constexpr std::size_t kMaxHeaderBytes = std::size_t{1} << 20;
 
 struct Job {
@@ -133,8 +136,12 @@ struct HttpClient::Impl {
   std::multimap<Clock::time_point, std::unique_ptr<Job>> paused;
   std::unordered_map<CURL*, std::unique_ptr<Transfer>> active;
   std::deque<std::pair<std::unique_ptr<Job>, std::optional<HttpProblem>>> finished;
+  std::size_t warm = 0;            // connections that should be open already
+  Clock::time_point next_connection{};
   bool unreachable = false;  // a call has used up its retries without reaching the server
 
+  std::size_t limit() const { return static_cast<std::size_t>(std::max(1, options.max_in_flight)); }
+  bool may_start(Clock::time_point now);
   void start_what_may_start();
   void start(std::unique_ptr<Job> job);
   void configure(Transfer& transfer);
@@ -197,15 +204,23 @@ void HttpClient::Impl::start(std::unique_ptr<Job> job) {
   active.emplace(easy, std::move(transfer));
 }
 
+bool HttpClient::Impl::may_start(Clock::time_point now) {
+  if (active.size() >= limit()) return false;
+  if (active.size() < warm) return true;
+  if (now < next_connection) return false;
+  next_connection = now + kBetweenConnections;
+  ++warm;
+  return true;
+}
+
 void HttpClient::Impl::start_what_may_start() {
   const auto now = Clock::now();
-  const auto limit = static_cast<std::size_t>(std::max(1, options.max_in_flight));
-  while (active.size() < limit && !paused.empty() && paused.begin()->first <= now) {
+  while (!paused.empty() && paused.begin()->first <= now && may_start(now)) {
     auto job = std::move(paused.begin()->second);
     paused.erase(paused.begin());
     start(std::move(job));
   }
-  while (active.size() < limit && !queue.empty()) {
+  while (!queue.empty() && may_start(now)) {
     auto job = std::move(queue.front());
     queue.pop_front();
     start(std::move(job));
@@ -250,6 +265,7 @@ void HttpClient::Impl::settle(Transfer& transfer, CURLcode code) {
   curl_easy_getinfo(transfer.easy, CURLINFO_RETRY_AFTER, &retry_after);
   if (status != 0) unreachable = false;
   if (code != CURLE_OK) {
+    if (warm > 0) --warm;  // its connection is gone
     retry_or_give_up(std::move(job), network_problem(code, transfer), milliseconds(0));
   } else if (status == 200) {
     if (auto problem = job->call.read(transfer.received)) {
@@ -280,13 +296,15 @@ void HttpClient::Impl::collect() {
   }
 }
 
-// Not longer than until the next retry is due, and not at all when there is nothing to wait for.
+// Not longer than until the next call may start, and not at all when there is nothing to wait for.
 milliseconds HttpClient::Impl::bounded_wait(milliseconds wait) const {
-  if (!finished.empty() || (active.empty() && paused.empty())) return milliseconds(0);
-  const auto limit = static_cast<std::size_t>(std::max(1, options.max_in_flight));
-  if (!paused.empty() && active.size() < limit) {
-    const auto due = std::chrono::ceil<milliseconds>(paused.begin()->first - Clock::now());
-    wait = std::min(wait, due);
+  if (!finished.empty() || in_flight() == 0) return milliseconds(0);
+  if (active.size() < limit()) {
+    if (!queue.empty()) wait = std::min(wait, kBetweenConnections);
+    if (!paused.empty()) {
+      const auto due = std::chrono::ceil<milliseconds>(paused.begin()->first - Clock::now());
+      wait = std::min(wait, std::max(due, kBetweenConnections));
+    }
   }
   return std::clamp(wait, milliseconds(0), milliseconds(60'000));
 }

@@ -207,8 +207,10 @@ Result<HttpAddress> parse_http_address(const std::string& uri) {
   if (find_invalid_utf8(address.name) || one_line(address.name, address.name.size()) != address.name) {
     return bad_input("the model's name in the address is not plain UTF-8 text", example);
   }
+  // curl would mend a missing or doubled slash; a mistake should show instead.
+  const std::size_t slashes = front.find("://");
   const std::unique_ptr<CURLU, UrlDeleter> url(curl_url());
-  if (!url || front.size() > 4096 ||
+  if (!url || slashes == std::string::npos || front.compare(slashes + 3, 1, "/") == 0 || front.size() > 4096 ||
       curl_url_set(url.get(), CURLUPART_URL, front.c_str(), 0) != CURLUE_OK) {
     return bad_input("not a model address: " + shown, example);
   }

@@ -1,0 +1,294 @@
+#include "tests/support/test_server.h"
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <unordered_map>
+
+#include <sys/socket.h>
+
+#include <httplib.h>
+#include <nlohmann/json.hpp>
+
+#include "precept/core/rng.h"
+
+namespace precept {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::array<const char*, 9> kTroubleNames = {
+    "none", "slow", "too_many", "internal", "html", "half_json", "drop", "flood", "garbage"};
+
+std::string words_for(const json& request) {
+  static const std::array<const char*, 16> kWords = {
+      "the", "fox", "walks", "to", "a", "river", "and", "finds", "small", "stone",
+      "under", "green", "water", "while", "birds", "sing"};
+  const std::string asked =
+      request.contains("messages") ? request["messages"].dump() : request.value("prompt", "");
+  const bool greedy = request.value("temperature", 1.0) == 0.0;
+  Rng rng({.seed = greedy ? 0 : request.value("seed", std::uint64_t{0}), .item = hash64(asked)});
+  std::string text;
+  const std::uint64_t count = 8 + rng.below(30);
+  for (std::uint64_t i = 0; i < count; ++i) {
+    text += (i == 0 ? "" : " ") + std::string(kWords[rng.below(kWords.size())]);
+  }
+  return text;
+}
+
+// Words stand for tokens: cuts at max_tokens and at stop strings as a real server would.
+json answer_of(const json& request, std::string text) {
+  std::string finish = "stop";
+  for (const json& stop : request.value("stop", json::array())) {
+    text.resize(std::min(text.size(), text.find(stop.get<std::string>())));
+  }
+  const int limit = request.value("max_tokens", 256);
+  std::vector<std::string> words;
+  std::size_t begin = 0;
+  while (begin < text.size()) {
+    std::size_t end = text.find(' ', begin + 1);
+    if (end == std::string::npos) end = text.size();
+    if (static_cast<int>(words.size()) == limit) {
+      text.resize(begin);
+      finish = "length";
+      break;
+    }
+    words.push_back(text.substr(begin, end - begin));
+    begin = end;
+  }
+  json choice = {{"index", 0}, {"finish_reason", finish}};
+  const bool chat = request.contains("messages");
+  if (chat) {
+    choice["message"] = {{"role", "assistant"}, {"content", text}};
+  } else {
+    choice["text"] = text;
+  }
+  if (chat && request.value("logprobs", false)) {
+    json tokens = json::array();
+    for (const std::string& word : words) tokens.push_back({{"token", word}, {"logprob", -0.5}});
+    choice["logprobs"] = {{"content", tokens}};
+  }
+  const std::size_t prompt_bytes =
+      chat ? request["messages"].dump().size() : request["prompt"].get<std::string>().size();
+  return {{"id", "answer"},
+          {"object", chat ? "chat.completion" : "text_completion"},
+          {"model", request.value("model", "")},
+          {"choices", json::array({choice})},
+          {"usage",
+           {{"prompt_tokens", 1 + prompt_bytes / 4}, {"completion_tokens", words.size()}}}};
+}
+
+std::string garbage(Rng& rng) {
+  static const std::array<const char*, 12> kWrong = {
+      "", "[]", "null", "42", R"({"choices":[]})", R"({"choices":"none"})",
+      R"({"choices":[{"message":{"content":null},"finish_reason":"stop"}]})",
+      R"({"choices":[{"message":{"content":[1,2]},"finish_reason":"stop"}]})",
+      R"({"choices":[{"message":"text","finish_reason":7}]})",
+      R"({"choices":[{"message":{"content":"x"}}],"usage":{"prompt_tokens":-4}})",
+      R"({"choices":[{"message":{"content":"\ud800"}}]})",
+      R"({"error":{"message":"out\nof memory","code":7}})"};
+  const std::uint64_t which = rng.below(kWrong.size() + 2);
+  if (which < kWrong.size()) return kWrong[which];
+  if (which == kWrong.size()) return std::string(100'000, '[');
+  std::string bytes;
+  for (int i = 0; i < 2000; ++i) bytes += static_cast<char>(rng.below(256));
+  return bytes;
+}
+
+}  // namespace
+
+const char* name_of(Trouble trouble) { return kTroubleNames[static_cast<std::size_t>(trouble)]; }
+
+struct TestServer::Impl {
+  TestServerOptions options;
+  httplib::Server server;
+  std::thread thread;
+  int port = -1;
+  int listener = -1;
+  std::atomic<bool> stopping{false};
+
+  mutable std::mutex mutex;
+  TestServerStats stats;
+  std::int64_t at_once = 0;
+  std::set<int> ports;
+  std::set<std::string> authorizations;
+  std::unordered_map<std::uint64_t, std::uint32_t> seen;  // by hash of the body
+
+  void install();
+  void on_post(const httplib::Request& request, httplib::Response& response);
+  Trouble draw(Rng& rng) const;
+  void reply(Trouble trouble, Rng& rng, const std::string& good, httplib::Response& response);
+  std::uint32_t note(const httplib::Request& request);
+};
+
+std::uint32_t TestServer::Impl::note(const httplib::Request& request) {
+  const std::lock_guard lock(mutex);
+  ++stats.requests;
+  stats.most_at_once = std::max(stats.most_at_once, ++at_once);
+  ports.insert(request.remote_port);
+  authorizations.insert(request.get_header_value("Authorization"));
+  stats.last_body = request.body;
+  return ++seen[hash64(request.body)];
+}
+
+Trouble TestServer::Impl::draw(Rng& rng) const {
+  double u = rng.uniform();
+  for (const auto& [trouble, share] : options.share) {
+    if (u < share) return trouble;
+    u -= share;
+  }
+  return Trouble::kNone;
+}
+
+void TestServer::Impl::reply(Trouble trouble, Rng& rng, const std::string& good,
+                             httplib::Response& response) {
+  const char* const kJson = "application/json";
+  switch (trouble) {
+    case Trouble::kSlow: {
+      const auto until = std::chrono::steady_clock::now() + options.slow;
+      while (!stopping && std::chrono::steady_clock::now() < until) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      }
+      response.set_content(good, kJson);
+      return;
+    }
+    case Trouble::kTooMany:
+      response.status = 429;
+      response.set_header("Retry-After", std::to_string(options.retry_after));
+      response.set_content(R"({"error":{"message":"too many requests"}})", kJson);
+      return;
+    case Trouble::kInternal:
+      response.status = 500;
+      response.set_content("internal server error", "text/plain");
+      return;
+    case Trouble::kHtml:
+      response.set_content("<html><head><title>Sign in</title></head><body>Hi</body></html>",
+                           "text/html");
+      return;
+    case Trouble::kHalfJson:
+      response.set_content(good.substr(0, good.size() / 2), kJson);
+      return;
+    case Trouble::kDrop:
+      response.set_content_provider(
+          good.size() + 100, kJson, [good](std::size_t offset, std::size_t, httplib::DataSink& sink) {
+            if (offset > 0) return false;
+            return sink.write(good.data(), good.size() / 2);
+          });
+      return;
+    case Trouble::kFlood:
+      response.set_chunked_content_provider(
+          kJson, [this, chunk = std::string(1 << 16, 'x')](std::size_t offset,
+                                                           httplib::DataSink& sink) {
+            if (stopping || offset > (std::size_t{64} << 20)) return false;
+            return sink.write(chunk.data(), chunk.size());
+          });
+      return;
+    case Trouble::kGarbage:
+      response.set_content(garbage(rng), kJson);
+      return;
+    case Trouble::kNone:
+      response.set_content(good, kJson);
+      return;
+  }
+}
+
+void TestServer::Impl::on_post(const httplib::Request& request, httplib::Response& response) {
+  const std::uint32_t time = note(request);
+  Rng rng({.seed = options.seed, .item = hash64(request.body), .step = time});
+  const json asked = json::parse(request.body, nullptr, false);
+  if (options.always_status != 0) {
+    response.status = options.always_status;
+    response.set_content(options.always_body, "application/json");
+  } else if (!asked.is_object() || (!asked.contains("messages") && !asked.contains("prompt"))) {
+    response.status = 400;
+    response.set_content(R"({"error":{"message":"no messages"}})", "application/json");
+  } else if (Result<std::string> text =
+                 options.content ? options.content(asked) : Result<std::string>(words_for(asked));
+             !text) {
+    response.status = 400;
+    response.set_content(json{{"error", {{"message", text.error().message()}}}}.dump(),
+                         "application/json");
+  } else {
+    const Trouble trouble = draw(rng);
+    {
+      const std::lock_guard lock(mutex);
+      ++stats.troubles[trouble];
+    }
+    reply(trouble, rng, answer_of(asked, std::move(*text)).dump(), response);
+  }
+  const std::lock_guard lock(mutex);
+  --at_once;
+}
+
+void TestServer::Impl::install() {
+  const auto threads = static_cast<std::size_t>(options.threads);
+  server.new_task_queue = [threads] { return new httplib::ThreadPool(threads); };
+  server.set_keep_alive_max_count(1'000'000);
+  server.set_keep_alive_timeout(1);
+  server.set_tcp_nodelay(true);
+  server.set_socket_options([this](socket_t socket) {
+    const int yes = 1;
+    ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+    listener = socket;
+  });
+  server.set_payload_max_length(std::size_t{64} << 20);
+  const auto post = [this](const httplib::Request& request, httplib::Response& response) {
+    on_post(request, response);
+  };
+  server.Post("/v1/chat/completions", post);
+  server.Post("/v1/completions", post);
+  server.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) {
+    json list = json::array();
+    for (const std::string& name : options.models) {
+      list.push_back({{"id", name}, {"object", "model"}, {"owned_by", "tests"},
+                      {"created", std::chrono::steady_clock::now().time_since_epoch().count()}});
+    }
+    std::uint32_t time = 0;
+    {
+      const std::lock_guard lock(mutex);
+      time = ++seen[0];
+    }
+    Rng rng({.seed = options.seed, .item = 0, .step = time});
+    const std::string good = json{{"object", "list"}, {"data", list}}.dump();
+    reply(options.troubled_list ? draw(rng) : Trouble::kNone, rng, good, response);
+  });
+}
+
+TestServer::TestServer(TestServerOptions options) : impl_(std::make_unique<Impl>()) {
+  impl_->options = std::move(options);
+  impl_->install();
+  if (impl_->options.port == 0) {
+    impl_->port = impl_->server.bind_to_any_port("127.0.0.1");
+  } else if (impl_->server.bind_to_port("127.0.0.1", impl_->options.port)) {
+    impl_->port = impl_->options.port;
+  }
+  if (impl_->port <= 0) return;
+  ::listen(impl_->listener, 1024);  // httplib asks for a queue of 5, too short for 64 clients at once
+  impl_->thread = std::thread([impl = impl_.get()] { impl->server.listen_after_bind(); });
+  while (!impl_->server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
+TestServer::~TestServer() {
+  impl_->stopping = true;
+  impl_->server.stop();
+  if (impl_->thread.joinable()) impl_->thread.join();
+}
+
+bool TestServer::listening() const { return impl_->port > 0; }
+int TestServer::port() const { return impl_->port; }
+std::string TestServer::base() const {
+  return "http://127.0.0.1:" + std::to_string(impl_->port) + "/v1";
+}
+
+TestServerStats TestServer::stats() const {
+  const std::lock_guard lock(impl_->mutex);
+  TestServerStats stats = impl_->stats;
+  stats.connections = static_cast<std::int64_t>(impl_->ports.size());
+  stats.authorizations.assign(impl_->authorizations.begin(), impl_->authorizations.end());
+  return stats;
+}
+
+}  // namespace precept

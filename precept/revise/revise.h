@@ -35,12 +35,13 @@ struct ReviseOptions {
   int revision_max_tokens = 256;
   int list_max_tokens = 256;              // answer to select_list / judge_list, where a model cannot score
   int concurrency = 1024;                 // items in flight; changes no result
+  int give_up_after = 256;                // failed items in a row that end the run; 0: never; changes no result
 };
 
 // Values out of range, as a usage error; and what the options are worth as recipe lines.
 Status check(const ReviseOptions& options);
 
-// Everything that decides the results, as lines "key = value": options (without concurrency), digests
+// Everything that decides the results, as lines "key = value": options (without those that change no result), digests
 // of constitution and templates, model digests. The prompts are checked by RunStore::set_items.
 std::string revise_recipe(const ReviseOptions& options, const Constitution& constitution,
                           const ModelInfo& policy, const ModelInfo& judge);
@@ -54,6 +55,7 @@ struct ReviseRun {
   Model& judge;       // selects, judges; may be the policy itself
   RunStore& store;    // every finished step goes here
   Status storage;     // the first error of the store: ends the run
+  std::int64_t answers = 0;  // steps that models made so far
 };
 
 // One item on its way through the loop.
@@ -71,12 +73,13 @@ struct ReviseResult {
   std::int64_t items = 0;      // finished or tried now
   std::int64_t failed = 0;     // of those, with a failed request
   std::int64_t new_steps = 0;  // steps made now
+  std::int64_t stored_steps = 0;  // steps of these items that the store had already
   std::string first_failure;
 };
 
 // Runs all open items of the store, up to `concurrency` at a time, committing as it goes; emits
-// kProgress (stage "revise", unit "items") for what is committed. An Error is one of the store or of
-// the options; failed items are in the result, and the others go on.
+// kProgress (stage "revise", unit "items") for what is committed. An Error is one of the store, of the
+// options, or give_up_after; failed items are in the result, and the others go on.
 Result<ReviseResult> revise(const Constitution& constitution, const ReviseOptions& options, Model& policy,
                             Model& judge, RunStore& store, const EventSink& events);
 

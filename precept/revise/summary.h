@@ -28,11 +28,12 @@ struct RunSummary {
   std::map<std::string, std::int64_t> calls;      // by step_name
   std::map<std::string, Usage> tokens;            // by step_name
   std::int64_t total_calls = 0;
+  std::int64_t finished_calls = 0;                // of those, of finished items
   Usage total_tokens;
   std::map<std::string, PrincipleCount> principles;
   std::string first_failure;                      // "ID: reason"
 
-  double calls_per_item() const;  // NaN without finished items
+  double calls_per_item() const;  // of finished items; NaN when there are none
 };
 
 Result<RunSummary> summarize(const RunStore& store);

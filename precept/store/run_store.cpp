@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cmath>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include <fcntl.h>
@@ -344,6 +345,11 @@ Result<std::int64_t> RunStore::item_count() const {
   return sql::query_integer(impl_->db.get(), "SELECT count(*) FROM item", impl_->file);
 }
 
+Result<std::int64_t> RunStore::open_count() const {
+  return sql::query_integer(impl_->db.get(), "SELECT count(*) FROM item WHERE ending IN ('pending', 'failed')",
+                            impl_->file);
+}
+
 Status RunStore::set_items(const std::vector<RunItem>& items) {
   Impl& impl = *impl_;
   Sha256 hash;
@@ -404,6 +410,13 @@ Result<std::vector<StepRecord>> RunStore::steps(std::int64_t item) const {
     if (!step) return tl::unexpected<Error>(step.error());
     steps.push_back(std::move(*step));
   }
+  // As they happened: a round ends with its judgment.
+  std::stable_sort(steps.begin(), steps.end(), [](const StepRecord& a, const StepRecord& b) {
+    const auto when = [](const StepRecord& each) {
+      return std::tuple(each.round, each.kind == StepKind::kJudge, each.kind);
+    };
+    return when(a) < when(b);
+  });
   return steps;
 }
 
@@ -456,7 +469,7 @@ Status RunStore::commit() {
   return {};
 }
 
-Status RunStore::visit(const Visitor& visitor) const {
+Status RunStore::visit_items(const std::function<bool(const RunItem&)>& visitor) const {
   sql::Statement all;
   if (Status status = all.prepare(impl_->db.get(),
                                   "SELECT ordinal, id, messages, tags, ending, reason FROM item ORDER BY ordinal",
@@ -470,10 +483,19 @@ Status RunStore::visit(const Visitor& visitor) const {
     if (!*row) return {};
     const auto item = impl_->read_item(all);
     if (!item) return tl::unexpected<Error>(item.error());
-    const auto made = steps(item->ordinal);
-    if (!made) return tl::unexpected<Error>(made.error());
-    if (!visitor(*item, *made)) return {};
+    if (!visitor(*item)) return {};
   }
+}
+
+Status RunStore::visit(const Visitor& visitor) const {
+  Status status;
+  const Status visited = visit_items([&](const RunItem& item) {
+    const auto made = steps(item.ordinal);
+    if (made) return visitor(item, *made);
+    status = pass(Status(tl::unexpected<Error>(made.error())));
+    return false;
+  });
+  return visited ? status : visited;
 }
 
 Status RunStore::limit_pages(std::int64_t pages) {

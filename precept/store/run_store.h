@@ -102,10 +102,11 @@ class RunStore {
   // again on a resume it checks that they are the same.
   Status set_items(const std::vector<RunItem>& items);
   Result<std::int64_t> item_count() const;
+  Result<std::int64_t> open_count() const;  // pending or failed
 
   // The first item with ordinal >= `from` that is pending or failed; nullopt when there is none.
   Result<std::optional<RunItem>> next_open_item(std::int64_t from) const;
-  // Steps of one item, by round and kind: in the order select, draft, judge, critique, revision, judge...
+  // Steps of one item as they happened: select, draft, judge, critique, revision, judge...
   Result<std::vector<StepRecord>> steps(std::int64_t item) const;
 
   Status put(const StepRecord& step);  // a key that is there already is an error
@@ -116,6 +117,8 @@ class RunStore {
   // returns false to stop.
   using Visitor = std::function<bool(const RunItem&, const std::vector<StepRecord>&)>;
   Status visit(const Visitor& visitor) const;
+  // The same without steps.
+  Status visit_items(const std::function<bool(const RunItem&)>& visitor) const;
 
   // For tests: no more pages than this, to act out a full disk.
   Status limit_pages(std::int64_t pages);

@@ -1,0 +1,300 @@
+#include "precept/revise/item_steps.h"
+
+#include <algorithm>
+#include <chrono>
+#include <tuple>
+#include <utility>
+
+#include "precept/core/io.h"
+#include "precept/core/rng.h"
+#include "precept/model/await.h"
+#include "precept/revise/verdicts.h"
+
+namespace precept {
+namespace {
+
+tl::unexpected<Error> fail(const Error& error) { return tl::unexpected<Error>(error); }
+
+// A model may stop in the middle of a character: what is not UTF-8 becomes U+FFFD, as in the exports.
+// White space around a text is not part of it.
+std::string tidy(std::string text) {
+  std::string valid;
+  std::string_view rest = text;
+  while (const auto bad = find_invalid_utf8(rest)) {
+    valid.append(rest.substr(0, *bad)).append("\xEF\xBF\xBD");
+    rest.remove_prefix(*bad + 1);
+  }
+  valid.append(rest);
+  const std::size_t begin = valid.find_first_not_of(" \t\r\n");
+  if (begin == std::string::npos) return {};
+  return valid.substr(begin, valid.find_last_not_of(" \t\r\n") - begin + 1);
+}
+
+std::vector<std::string> ids_of(const Principles& principles) {
+  std::vector<std::string> ids;
+  for (const Principle* principle : principles) ids.push_back(principle->id);
+  return ids;
+}
+
+// Tier of a principle: 0 is the most important one; unnamed tiers come last.
+std::size_t tier_of(const Constitution& constitution, const Principle& principle) {
+  const auto& tiers = constitution.priorities;
+  return static_cast<std::size_t>(std::find(tiers.begin(), tiers.end(), principle.priority) - tiers.begin());
+}
+
+GenerateRequest user_request(std::string content, int max_tokens, double temperature, RngKey key) {
+  GenerateRequest request;
+  request.messages = {{"user", std::move(content)}};
+  request.sampling.max_tokens = max_tokens;
+  request.sampling.temperature = temperature;
+  request.key = key;
+  return request;
+}
+
+}  // namespace
+
+// --- the steps ---
+
+Task<Result<Principles>> ItemSteps::select() {
+  if (run_.options.selection == "random") {
+    co_return run_.options.revise_compliant ? all() : random(0);
+  }
+  const Result<std::vector<Verdict>> verdicts = co_await ask(StepKind::kSelect, 0, all());
+  if (!verdicts) co_return fail(verdicts.error());
+  Principles selected;
+  for (const Verdict& verdict : *verdicts) {
+    if (verdict.value == Verdict::Value::kNo) continue;
+    if (const Principle* principle = run_.constitution.find(verdict.principle)) selected.push_back(principle);
+  }
+  co_return selected;
+}
+
+Task<Status> ItemSteps::draft() {
+  Sampling sampling;
+  sampling.max_tokens = run_.options.draft_max_tokens;
+  sampling.temperature = run_.options.draft_temperature;
+  sampling.top_p = run_.options.draft_top_p;
+  Result<std::string> text = co_await write(StepKind::kDraft, 0, trace_.item.messages, sampling, {});
+  if (!text) co_return fail(text.error());
+  trace_.reply = std::move(*text);
+  co_return Status{};
+}
+
+Task<Result<Judgment>> ItemSteps::judge(int round, Principles principles) {
+  Judgment judgment;
+  if (principles.empty()) co_return judgment;
+  const Result<std::vector<Verdict>> verdicts = co_await ask(StepKind::kJudge, round, std::move(principles));
+  if (!verdicts) co_return fail(verdicts.error());
+  for (const Verdict& verdict : *verdicts) {
+    if (verdict.value == Verdict::Value::kYes) judgment.violated.push_back(verdict);
+    if (verdict.value == Verdict::Value::kUnparseable) judgment.unreadable = true;
+  }
+  co_return judgment;
+}
+
+Task<Status> ItemSteps::critique(int round, Principles principles) {
+  Conversation messages = {
+      {"user", critique_request(run_.templates, trace_.item.messages, trace_.reply, principles)}};
+  Sampling sampling;
+  sampling.max_tokens = run_.options.critique_max_tokens;
+  sampling.temperature = run_.options.critique_temperature;
+  Result<std::string> text =
+      co_await write(StepKind::kCritique, round, std::move(messages), sampling, std::move(principles));
+  if (!text) co_return fail(text.error());
+  critique_ = std::move(*text);
+  co_return Status{};
+}
+
+Task<Status> ItemSteps::revise(int round, Principles principles) {
+  Conversation messages = {
+      {"user", revise_request(run_.templates, trace_.item.messages, trace_.reply, principles, critique_)}};
+  Sampling sampling;
+  sampling.max_tokens = run_.options.revision_max_tokens;
+  sampling.temperature = run_.options.revision_temperature;
+  Result<std::string> text =
+      co_await write(StepKind::kRevision, round, std::move(messages), sampling, std::move(principles));
+  if (!text) co_return fail(text.error());
+  trace_.reply = std::move(*text);
+  co_return Status{};
+}
+
+// --- which principles ---
+
+Principles ItemSteps::all() const {
+  Principles principles;
+  for (const Principle& principle : run_.constitution.principles) principles.push_back(&principle);
+  return principles;
+}
+
+Principles ItemSteps::random(int round) const {
+  Principles pool = all();
+  Rng rng(key(StepKind::kSelect, round));
+  const auto wanted = std::min(pool.size(), static_cast<std::size_t>(run_.options.principles_per_round));
+  for (std::size_t i = 0; i < wanted; ++i) {  // the first steps of a shuffle
+    std::swap(pool[i], pool[i + static_cast<std::size_t>(rng.below(pool.size() - i))]);
+  }
+  pool.resize(wanted);
+  return pool;
+}
+
+Principles ItemSteps::most_important(const Judgment& judgment) const {
+  std::vector<Verdict> violated = judgment.violated;
+  const auto rank = [this](const Verdict& verdict) {
+    const Principle& principle = *run_.constitution.find(verdict.principle);
+    return std::tuple(!principle.hard, tier_of(run_.constitution, principle), -verdict.probability.value_or(0.0));
+  };
+  std::stable_sort(violated.begin(), violated.end(),
+                   [&](const Verdict& a, const Verdict& b) { return rank(a) < rank(b); });
+  Principles addressed;
+  for (const Verdict& verdict : violated) {
+    if (addressed.size() == static_cast<std::size_t>(run_.options.principles_per_round)) break;
+    addressed.push_back(run_.constitution.find(verdict.principle));
+  }
+  return addressed;
+}
+
+Principles ItemSteps::unjudged(const Principles& selected, int round) const {
+  if (run_.options.selection == "random") return random(round);
+  Principles sorted = selected;
+  std::stable_sort(sorted.begin(), sorted.end(), [this](const Principle* a, const Principle* b) {
+    return std::tuple(!a->hard, tier_of(run_.constitution, *a)) < std::tuple(!b->hard, tier_of(run_.constitution, *b));
+  });
+  Principles addressed;
+  const auto many = std::min(sorted.size(), static_cast<std::size_t>(run_.options.principles_per_round));
+  for (std::size_t i = 0; i < many; ++i) {
+    addressed.push_back(sorted[(static_cast<std::size_t>(round - 1) * many + i) % sorted.size()]);
+  }
+  return addressed;
+}
+
+// --- asking and remembering ---
+
+RngKey ItemSteps::key(StepKind kind, int round) const {
+  return {run_.options.seed, hash64(trace_.item.id), static_cast<std::uint32_t>(kind),
+          static_cast<std::uint32_t>(round)};
+}
+
+Task<Result<std::string>> ItemSteps::write(StepKind kind, int round, Conversation messages, Sampling sampling,
+                                           Principles principles) {
+  GenerateRequest request;
+  request.messages = std::move(messages);
+  request.sampling = std::move(sampling);
+  request.key = key(kind, round);
+  std::string inputs = request_digest(request, run_.policy.info().digest);
+  const Result<const StepRecord*> stored = recall(kind, round, inputs);
+  if (!stored) co_return fail(stored.error());
+  if (*stored) co_return (*stored)->text;
+
+  Result<Generation> answer = co_await generate(run_.policy, std::move(request));
+  if (!answer) co_return fail(answer.error());
+  StepRecord step;
+  step.text = tidy(std::move(answer->text));
+  step.cut = answer->finish == Finish::kLength;
+  step.usage = answer->usage;
+  if (!answer->logprobs.empty()) {
+    double sum = 0;
+    for (const float logprob : answer->logprobs) sum += logprob;
+    step.logprob = sum;
+  }
+  std::string text = step.text;
+  const Status kept = keep(std::move(step), kind, round, std::move(inputs), principles, run_.policy);
+  if (!kept) co_return fail(kept.error());
+  co_return text;
+}
+
+Task<Result<std::vector<Verdict>>> ItemSteps::ask(StepKind kind, int round, Principles principles) {
+  const Templates& templates = run_.templates;
+  const Conversation& messages = trace_.item.messages;
+  const bool selecting = kind == StepKind::kSelect;
+  const std::string& digest = run_.judge.info().digest;
+  const bool scores = run_.judge.info().can_score;
+
+  ScoreRequest questions;
+  GenerateRequest list;
+  if (scores) {
+    questions = yes_no_questions(selecting ? select_request(templates, messages, principles)
+                                           : judge_request(templates, messages, trace_.reply, principles));
+  } else {
+    list = user_request(selecting ? select_list_request(templates, messages, principles)
+                                  : judge_list_request(templates, messages, trace_.reply, principles),
+                        run_.options.list_max_tokens, 0.0, key(kind, round));
+  }
+  std::string inputs = scores ? request_digest(questions, digest) : request_digest(list, digest);
+  const Result<const StepRecord*> stored = recall(kind, round, inputs);
+  if (!stored) co_return fail(stored.error());
+  if (*stored) co_return (*stored)->verdicts;
+
+  Result<StepRecord> step = failed("");
+  if (scores) {
+    step = co_await ask_scores(kind, principles, std::move(questions));
+  } else {
+    step = co_await ask_list(kind, principles, std::move(list));
+  }
+  if (!step) co_return fail(step.error());
+  std::vector<Verdict> verdicts = step->verdicts;
+  const Status kept = keep(std::move(*step), kind, round, std::move(inputs), principles, run_.judge);
+  if (!kept) co_return fail(kept.error());
+  co_return verdicts;
+}
+
+Task<Result<StepRecord>> ItemSteps::ask_scores(StepKind kind, Principles principles, ScoreRequest request) {
+  const double threshold =
+      kind == StepKind::kSelect ? run_.options.select_threshold : run_.options.violation_threshold;
+  const Result<Scores> answer = co_await score(run_.judge, std::move(request));
+  if (!answer) co_return fail(answer.error());
+  Result<std::vector<Verdict>> verdicts = read_scores(*answer, principles, threshold);
+  if (!verdicts) co_return fail(verdicts.error());
+  StepRecord step;
+  step.verdicts = std::move(*verdicts);
+  step.usage = answer->usage;
+  co_return step;
+}
+
+Task<Result<StepRecord>> ItemSteps::ask_list(StepKind kind, Principles principles, GenerateRequest request) {
+  Result<Generation> answer = co_await generate(run_.judge, std::move(request));
+  if (!answer) co_return fail(answer.error());
+  StepRecord step;
+  step.text = tidy(std::move(answer->text));
+  step.verdicts = read_list(kind, step.text, principles);
+  step.cut = answer->finish == Finish::kLength;
+  step.usage = answer->usage;
+  co_return step;
+}
+
+Result<const StepRecord*> ItemSteps::recall(StepKind kind, int round, const std::string& inputs) {
+  for (const StepRecord& step : trace_.steps) {
+    if (step.kind != kind || step.round != round) continue;
+    if (step.inputs != inputs) {
+      Error error = bad_input("the stored " + std::string(step_name(kind)) + " step of item " + trace_.item.id +
+                                  " (round " + std::to_string(round) + ") was made from other inputs",
+                              "go back to the recipe that began this run, or give another run folder")
+                        .value();
+      if (run_.storage) run_.storage = tl::unexpected<Error>(error);
+      return fail(error);
+    }
+    ++trace_.repeated;
+    return &step;
+  }
+  return nullptr;
+}
+
+Status ItemSteps::keep(StepRecord step, StepKind kind, int round, std::string inputs, const Principles& principles,
+                       const Model& model) {
+  step.item = trace_.item.ordinal;
+  step.round = round;
+  step.kind = kind;
+  step.principles = ids_of(principles);
+  step.inputs = std::move(inputs);
+  step.seed = run_.options.seed;
+  step.model = model.info().digest;
+  step.time_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
+                     std::chrono::system_clock::now().time_since_epoch())
+                     .count();
+  ++run_.answers;
+  Status stored = run_.store.put(step);
+  if (!stored && run_.storage) run_.storage = stored;
+  trace_.steps.push_back(std::move(step));
+  return stored;
+}
+
+}  // namespace precept

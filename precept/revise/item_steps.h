@@ -1,0 +1,58 @@
+#pragma once
+// The steps of one item: each looks in the store first, else asks a model and stores the answer.
+// Inside revise/ only.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "precept/core/task.h"
+#include "precept/revise/revise.h"
+
+namespace precept {
+
+struct Judgment {
+  std::vector<Verdict> violated;
+  bool unreadable = false;  // some verdict is kUnparseable
+};
+
+class ItemSteps {
+ public:
+  ItemSteps(ReviseRun& run, ItemTrace& trace) : run_(run), trace_(trace) {}
+
+  // The principles to judge by: those that apply, and those of which the answer could not be read.
+  // With selection = "random": some at random, without a call.
+  Task<Result<Principles>> select();
+  Task<Status> draft();
+  // One call about all of them; none for no principles.
+  Task<Result<Judgment>> judge(int round, Principles principles);
+  Task<Status> critique(int round, Principles principles);
+  Task<Status> revise(int round, Principles principles);
+
+  // What a round addresses: the most important principles that are violated...
+  Principles most_important(const Judgment& judgment) const;
+  // ... or, where nothing is judged, the next ones of those selected: at random for each round, or in
+  // order of importance, round after round.
+  Principles unjudged(const Principles& selected, int round) const;
+
+ private:
+  Task<Result<std::string>> write(StepKind kind, int round, Conversation messages, Sampling sampling,
+                                  Principles principles);
+  Task<Result<std::vector<Verdict>>> ask(StepKind kind, int round, Principles principles);
+  Task<Result<StepRecord>> ask_scores(StepKind kind, Principles principles, ScoreRequest request);
+  Task<Result<StepRecord>> ask_list(StepKind kind, Principles principles, GenerateRequest request);
+
+  Principles all() const;
+  Principles random(int round) const;
+  RngKey key(StepKind kind, int round) const;
+  // The stored step, if there is one; an Error when it was made from other inputs.
+  Result<const StepRecord*> recall(StepKind kind, int round, const std::string& inputs);
+  Status keep(StepRecord step, StepKind kind, int round, std::string inputs, const Principles& principles,
+              const Model& model);
+
+  ReviseRun& run_;
+  ItemTrace& trace_;
+  std::string critique_;
+};
+
+}  // namespace precept

@@ -1,0 +1,94 @@
+// Tokens per second of the trainer's forward and backward pass on random tokens, shape "pocket", and
+// its share of what the same matrix product kernel reaches on a large square product in the same run.
+// Usage: bench_train [threads] [seconds]
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <thread>
+
+#include "precept/core/rng.h"
+#include "precept/lm/nn/llama.h"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+template <class Work>
+void on_threads(int threads, const Work& work) {
+  std::vector<std::thread> others;
+  for (int i = 1; i < threads; ++i) others.emplace_back([&work, i] { work(i); });
+  work(0);
+  for (std::thread& other : others) other.join();
+}
+
+// GFLOP/s of 512 x 512 x 512 products, one a thread.
+double roof(int threads) {
+  constexpr int n = 512;
+  const auto& k = precept::nn::kernels();
+  std::vector<double> rates(std::size_t(threads), 0.0);
+  on_threads(threads, [&](int t) {
+    std::vector<float> a(n * n, 0.5F), packed(precept::nn::packed_size(n, n), 0.25F), c(n * n);
+    const auto start = Clock::now();
+    int times = 0;
+    for (; since(start) < 1.0; ++times) k.gemm(n, n, n, a.data(), n, 1, packed.data(), c.data(), n, false);
+    rates[std::size_t(t)] = 2e-9 * n * n * n * times / since(start);
+  });
+  double sum = 0;
+  for (const double rate : rates) sum += rate;
+  return sum;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int threads = argc > 1 ? std::atoi(argv[1]) : int(std::thread::hardware_concurrency());
+  const double seconds = argc > 2 ? std::atof(argv[2]) : 5.0;
+  precept::LlamaConfig config;
+  config.vocab_size = 4096;
+  config.hidden_size = 192;
+  config.intermediate_size = 512;
+  config.num_hidden_layers = 6;
+  config.num_attention_heads = config.num_key_value_heads = 6;
+  config.head_dim = 32;
+  config.tie_word_embeddings = true;
+  const precept::nn::Layout layout(config);
+  precept::nn::Weights weights(layout);
+  precept::Rng rng({1, 0, 0, 0});
+  for (float& w : weights.flat) w = float(0.02 * rng.normal());
+  weights.pack(precept::nn::kernels());
+
+  std::vector<precept::TrainExample> examples(15);
+  std::int64_t tokens = 0;
+  for (auto& example : examples) {
+    const std::size_t length = 20 + rng.below(100);
+    for (std::size_t i = 0; i < length; ++i) example.tokens.push_back(std::int32_t(rng.below(4096)));
+    example.weights.assign(length, 1.0F);
+    tokens += std::int64_t(length);
+  }
+  std::vector<const precept::TrainExample*> chunk;
+  for (const auto& example : examples) chunk.push_back(&example);
+
+  const double gflops = roof(threads);
+  std::vector<std::int64_t> done(std::size_t(threads), 0);
+  const auto start = Clock::now();
+  on_threads(threads, [&](int t) {
+    precept::nn::Pass pass(layout, precept::nn::kernels());
+    std::vector<float> gradient(layout.size);
+    while (since(start) < seconds) {
+      pass.run(weights, chunk, 1e-3F, gradient.data());
+      done[std::size_t(t)] += tokens;
+    }
+  });
+  const double elapsed = since(start);
+  double all = 0;
+  for (const std::int64_t n : done) all += double(n);
+  const double rate = all / elapsed;
+  // Tied: the embedding's parameters do their work in the head.
+  const double work = 6e-9 * double(layout.size) * rate;
+  std::printf("kernels %s, %d threads, %.2fM parameters, mean length %.0f\n", precept::nn::kernels().name, threads,
+              double(layout.size) * 1e-6, double(tokens) / double(examples.size()));
+  std::printf("roof %.0f GFLOP/s; %.0f tokens/s; %.0f GFLOP/s of 6 N work; %.0f%% of the roof\n", gflops, rate,
+              work, 100.0 * work / gflops);
+  return 0;
+}

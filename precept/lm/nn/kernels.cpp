@@ -1,0 +1,24 @@
+#include "precept/lm/nn/kernels.h"
+
+namespace precept::nn {
+
+extern const Kernels kPortableKernels;
+#ifdef PRECEPT_X86_KERNELS
+extern const Kernels kAvx512Kernels;
+extern const Kernels kAvx2Kernels;
+#endif
+
+const Kernels& portable_kernels() { return kPortableKernels; }
+
+const Kernels& kernels() {
+#ifdef PRECEPT_X86_KERNELS
+  static const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+                             __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+  static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  if (avx512) return kAvx512Kernels;
+  if (avx2) return kAvx2Kernels;
+#endif
+  return kPortableKernels;
+}
+
+}  // namespace precept::nn

@@ -1,0 +1,48 @@
+#pragma once
+// Single-threaded fp32 kernels of the trainer, chosen once for the processor at hand. All matrices are
+// row-major. Sums run over k in order, so a row of a product has the same bits whatever the other rows.
+//
+// Shapes: T tokens (all sequences of a chunk, packed), C hidden, N output features, D head width.
+
+#include <cstddef>
+#include <cstdint>
+
+namespace precept::nn {
+
+inline constexpr int kPanel = 32;  // columns of one packed panel
+
+// Floats that a packed K x N matrix takes.
+constexpr std::size_t packed_size(std::size_t k, std::size_t n) {
+  return (n + kPanel - 1) / kPanel * kPanel * k;
+}
+
+struct Kernels {
+  const char* name;
+  // Packs B (K x N, leading dimension ldb) into panels of kPanel columns, zero-padded.
+  void (*pack_rows)(int k, int n, const float* b, std::size_t ldb, float* packed);
+  // Packs the transpose of W (N x K, leading dimension ldw), so that gemm computes A W^T.
+  void (*pack_cols)(int k, int n, const float* w, std::size_t ldw, float* packed);
+  // C (M x N, ldc) = A B, or += with `add`. A's element (i, k) is a[i * row + k * col]; row or col is 1.
+  void (*gemm)(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
+               const float* packed, float* c, std::size_t ldc, bool add);
+  // y = x * rstd * w with rstd = 1 / sqrt(mean(x^2) + eps), kept in rstd[t].
+  void (*rmsnorm)(int t, int c, const float* x, const float* w, float eps, float* y, float* rstd);
+  // dx += gradient through the norm; dw += its weight's gradient.
+  void (*rmsnorm_back)(int t, int c, const float* x, const float* w, const float* rstd,
+                       const float* dy, float* dx, float* dw);
+  // s = silu(gate) * up, with gate and up side by side in rows of 2 f.
+  void (*swiglu)(int t, int f, const float* gate_up, float* s);
+  // Turns gate_up into its own gradient, given ds.
+  void (*swiglu_back)(int t, int f, float* gate_up, const float* ds);
+  // Rows of scores s (rows x n, lds): softmax of s * scale over columns 0..first + row, 0 beyond.
+  void (*causal_softmax)(int rows, int n, std::size_t lds, int first, float scale, float* s);
+  // dp becomes ds * scale: p * (dp - sum(p * dp)) * scale.
+  void (*softmax_back)(int rows, int n, std::size_t lds, float scale, const float* p, float* dp);
+  // Replaces a row of logits by weight * (softmax - onehot(target)); returns -log p(target).
+  double (*cross_entropy)(int n, float* logits, int target, float weight);
+};
+
+const Kernels& kernels();           // the fastest this processor runs
+const Kernels& portable_kernels();  // plain C++, for comparison
+
+}  // namespace precept::nn

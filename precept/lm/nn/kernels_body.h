@@ -1,0 +1,262 @@
+// The kernels themselves, compiled once for each instruction set: the including file defines
+// PRECEPT_KERNELS (the table's name) and PRECEPT_KERNELS_NAME, and is built with that set's flags.
+// No include guard and nothing with external linkage but the table: each set must keep its own code.
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "precept/lm/nn/kernels.h"
+
+namespace precept::nn {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kWidth = 16;
+constexpr int kRows = 14;  // 28 sums, 2 columns of B, 2 spare registers
+#elif defined(__AVX2__)
+constexpr int kWidth = 8;
+constexpr int kRows = 3;  // 12 sums, 4 columns of B
+#else
+constexpr int kWidth = 4;
+constexpr int kRows = 1;
+#endif
+constexpr int kVectors = kPanel / kWidth;
+using Vec [[gnu::vector_size(kWidth * sizeof(float)), gnu::may_alias, gnu::aligned(4)]] = float;
+
+// exp for every finite x, within 2 ulp where the result is normal; underflows to 0. Branch-free, so
+// that loops over it vectorise. Degree-6 polynomial on [-ln2/2, ln2/2] after Cody-Waite reduction.
+inline float fast_exp(float x) {
+  x = x < -87.0F ? -87.0F : x;
+  x = x > 88.0F ? 88.0F : x;
+  const auto nearest = static_cast<std::int32_t>(x * 1.44269504F + (x < 0.0F ? -0.5F : 0.5F));
+  const float n = static_cast<float>(nearest);
+  const float r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  float p = 1.3888889e-3F;
+  p = p * r + 8.3333333e-3F;
+  p = p * r + 4.1666667e-2F;
+  p = p * r + 1.6666667e-1F;
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  return p * std::bit_cast<float>((nearest + 127) << 23);
+}
+
+void pack_rows(int k, int n, const float* b, std::size_t ldb, float* packed) {
+  for (int j = 0; j < n; j += kPanel) {
+    const int width = n - j < kPanel ? n - j : kPanel;
+    const float* source = b + j;
+    for (int i = 0; i < k; ++i, source += ldb, packed += kPanel) {
+      if (width == kPanel) {
+        std::memcpy(packed, source, sizeof(float) * kPanel);
+      } else {
+        for (int x = 0; x < kPanel; ++x) packed[x] = x < width ? source[x] : 0.0F;
+      }
+    }
+  }
+}
+
+void pack_cols(int k, int n, const float* w, std::size_t ldw, float* packed) {
+  for (int j = 0; j < n; j += kPanel, packed += std::size_t(k) * kPanel) {
+    for (int x = 0; x < kPanel; ++x) {
+      const float* source = w + std::size_t(j + x) * ldw;
+      float* target = packed + x;
+      if (j + x < n) {
+        for (int i = 0; i < k; ++i) target[std::size_t(i) * kPanel] = source[i];
+      } else {
+        for (int i = 0; i < k; ++i) target[std::size_t(i) * kPanel] = 0.0F;
+      }
+    }
+  }
+}
+
+// One tile: R rows of C and one panel. `kUnitCol`: A's k is contiguous, else its rows are.
+template <int R, bool kUnitCol>
+void tile(int k, const float* __restrict a, std::size_t lda, const float* __restrict panel,
+          float* __restrict c, std::size_t ldc, int width, bool add) {
+  Vec sum[R][kVectors];
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec{};
+  }
+  for (int i = 0; i < k; ++i, panel += kPanel) {
+    Vec b[kVectors];
+    for (int v = 0; v < kVectors; ++v) b[v] = *reinterpret_cast<const Vec*>(panel + v * kWidth);
+#pragma GCC unroll 14
+    for (int r = 0; r < R; ++r) {
+      const float x = kUnitCol ? a[r * lda + i] : a[i * lda + r];
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sum[r][v] += x * b[v];
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    float* row = c + r * ldc;
+    if (width == kPanel) {
+      for (int v = 0; v < kVectors; ++v) {
+        Vec* out = reinterpret_cast<Vec*>(row + v * kWidth);
+        *out = add ? *out + sum[r][v] : sum[r][v];
+      }
+    } else {
+      float last[kPanel];
+      std::memcpy(last, sum[r], sizeof last);
+      for (int x = 0; x < width; ++x) row[x] = add ? row[x] + last[x] : last[x];
+    }
+  }
+}
+
+template <int R, bool kUnitCol>
+void tile_of(int rows, int k, const float* a, std::size_t lda, const float* panel, float* c,
+             std::size_t ldc, int width, bool add) {
+  if constexpr (R >= 1) {
+    if (rows == R) return tile<R, kUnitCol>(k, a, lda, panel, c, ldc, width, add);
+    tile_of<R - 1, kUnitCol>(rows, k, a, lda, panel, c, ldc, width, add);
+  }
+}
+
+template <bool kUnitCol>
+void gemm_of(int m, int n, int k, const float* a, std::size_t lda, const float* packed, float* c,
+             std::size_t ldc, bool add) {
+  // Rows in blocks that stay in the nearest cache while every panel passes over them.
+  constexpr int kBlock = kRows * 4;
+  for (int i0 = 0; i0 < m; i0 += kBlock) {
+    const int end = i0 + kBlock < m ? i0 + kBlock : m;
+    const float* panel = packed;
+    for (int j = 0; j < n; j += kPanel, panel += std::size_t(k) * kPanel) {
+      const int width = n - j < kPanel ? n - j : kPanel;
+      for (int i = i0; i < end; i += kRows) {
+        const int rows = end - i < kRows ? end - i : kRows;
+        tile_of<kRows, kUnitCol>(rows, k, a + (kUnitCol ? i * lda : std::size_t(i)), lda, panel,
+                                 c + i * ldc + j, ldc, width, add);
+      }
+    }
+  }
+}
+
+// A's rows lie side by side: copy the block first, or its lines, a large stride apart, evict each other.
+void gemm_columns(int m, int n, int k, const float* a, std::size_t lda, const float* packed, float* c,
+                  std::size_t ldc, bool add) {
+  constexpr int kBlock = kRows * 4;
+  thread_local std::vector<float> block;
+  block.resize(std::size_t(k) * kBlock);
+  for (int i0 = 0; i0 < m; i0 += kBlock) {
+    const int rows = m - i0 < kBlock ? m - i0 : kBlock;
+    for (int i = 0; i < k; ++i) {
+      std::memcpy(block.data() + std::size_t(i) * kBlock, a + i * lda + i0, sizeof(float) * rows);
+    }
+    gemm_of<false>(rows, n, k, block.data(), kBlock, packed, c + i0 * ldc, ldc, add);
+  }
+}
+
+void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
+          const float* packed, float* c, std::size_t ldc, bool add) {
+  if (col == 1) {
+    gemm_of<true>(m, n, k, a, row, packed, c, ldc, add);
+  } else {
+    gemm_columns(m, n, k, a, col, packed, c, ldc, add);
+  }
+}
+
+void rmsnorm(int t, int c, const float* x, const float* w, float eps, float* y, float* rstd) {
+  for (int i = 0; i < t; ++i, x += c, y += c) {
+    float squares = 0.0F;
+#pragma omp simd reduction(+ : squares)
+    for (int j = 0; j < c; ++j) squares += x[j] * x[j];
+    const float r = 1.0F / std::sqrt(squares / float(c) + eps);
+    rstd[i] = r;
+#pragma omp simd
+    for (int j = 0; j < c; ++j) y[j] = x[j] * r * w[j];
+  }
+}
+
+void rmsnorm_back(int t, int c, const float* x, const float* w, const float* rstd, const float* dy,
+                  float* dx, float* dw) {
+  for (int i = 0; i < t; ++i, x += c, dy += c, dx += c) {
+    const float r = rstd[i];
+    float dot = 0.0F;
+#pragma omp simd reduction(+ : dot)
+    for (int j = 0; j < c; ++j) dot += dy[j] * w[j] * x[j];
+    const float pull = dot * r * r * r / float(c);
+#pragma omp simd
+    for (int j = 0; j < c; ++j) {
+      dx[j] += dy[j] * w[j] * r - x[j] * pull;
+      dw[j] += dy[j] * x[j] * r;
+    }
+  }
+}
+
+void swiglu(int t, int f, const float* gate_up, float* s) {
+  for (int i = 0; i < t; ++i, gate_up += 2 * f, s += f) {
+    const float* up = gate_up + f;
+#pragma omp simd
+    for (int j = 0; j < f; ++j) s[j] = gate_up[j] / (1.0F + fast_exp(-gate_up[j])) * up[j];
+  }
+}
+
+void swiglu_back(int t, int f, float* gate_up, const float* ds) {
+  for (int i = 0; i < t; ++i, gate_up += 2 * f, ds += f) {
+    float* up = gate_up + f;
+#pragma omp simd
+    for (int j = 0; j < f; ++j) {
+      const float g = gate_up[j];
+      const float sigmoid = 1.0F / (1.0F + fast_exp(-g));
+      const float silu = g * sigmoid;
+      gate_up[j] = ds[j] * up[j] * (sigmoid + silu * (1.0F - sigmoid));
+      up[j] = ds[j] * silu;
+    }
+  }
+}
+
+void causal_softmax(int rows, int n, std::size_t lds, int first, float scale, float* s) {
+  for (int i = 0; i < rows; ++i, s += lds) {
+    const int seen = first + i + 1;
+    float top = s[0];
+#pragma omp simd reduction(max : top)
+    for (int j = 1; j < seen; ++j) top = s[j] > top ? s[j] : top;
+    float sum = 0.0F;
+#pragma omp simd reduction(+ : sum)
+    for (int j = 0; j < seen; ++j) {
+      s[j] = fast_exp((s[j] - top) * scale);
+      sum += s[j];
+    }
+    const float share = 1.0F / sum;
+    for (int j = 0; j < seen; ++j) s[j] *= share;
+    for (int j = seen; j < n; ++j) s[j] = 0.0F;
+  }
+}
+
+void softmax_back(int rows, int n, std::size_t lds, float scale, const float* p, float* dp) {
+  for (int i = 0; i < rows; ++i, p += lds, dp += lds) {
+    float dot = 0.0F;
+#pragma omp simd reduction(+ : dot)
+    for (int j = 0; j < n; ++j) dot += p[j] * dp[j];
+#pragma omp simd
+    for (int j = 0; j < n; ++j) dp[j] = p[j] * (dp[j] - dot) * scale;
+  }
+}
+
+double cross_entropy(int n, float* logits, int target, float weight) {
+  float top = logits[0];
+#pragma omp simd reduction(max : top)
+  for (int j = 1; j < n; ++j) top = logits[j] > top ? logits[j] : top;
+  const double at_target = double(logits[target]) - double(top);
+  float sum = 0.0F;
+#pragma omp simd reduction(+ : sum)
+  for (int j = 0; j < n; ++j) {
+    logits[j] = fast_exp(logits[j] - top);
+    sum += logits[j];
+  }
+  const float share = weight / sum;
+#pragma omp simd
+  for (int j = 0; j < n; ++j) logits[j] *= share;
+  logits[target] -= weight;
+  return std::log(double(sum)) - at_target;
+}
+
+}  // namespace
+
+extern const Kernels PRECEPT_KERNELS;
+const Kernels PRECEPT_KERNELS = {PRECEPT_KERNELS_NAME, pack_rows,      pack_cols,    gemm,
+                                 rmsnorm,              rmsnorm_back,   swiglu,       swiglu_back,
+                                 causal_softmax,       softmax_back,   cross_entropy};
+
+}  // namespace precept::nn

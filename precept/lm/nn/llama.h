@@ -1,0 +1,93 @@
+#pragma once
+// A Llama-architecture model for training: where its parameters lie, and loss and gradient by hand.
+//
+// RMSNorm (Zhang & Sennrich 2019, arXiv 1910.07467), rotary positions in Hugging Face's half-rotation
+// form (Su et al. 2021, arXiv 2104.09864), grouped-query attention (Ainslie et al. 2023, arXiv
+// 2305.13245), SwiGLU (Shazeer 2020, arXiv 2002.05202), residuals before each norm.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "precept/checkpoint/llama_config.h"
+#include "precept/lm/api.h"
+#include "precept/lm/nn/kernels.h"
+
+namespace precept::nn {
+
+// One tensor of the checkpoint and its place in the flat parameter buffer. Matrices are rows x cols
+// as on disk (features out x features in); cols == 0: a vector of `rows`.
+struct Param {
+  std::string name;  // Hugging Face's
+  std::size_t offset = 0;
+  int rows = 0, cols = 0;
+  bool residual = false;  // writes into the residual stream: smaller initial values
+  std::size_t size() const { return std::size_t(rows) * std::size_t(cols ? cols : 1); }
+};
+
+// q, k, v lie one after the other, so that one product computes all three; likewise gate and up.
+struct Layout {
+  struct Layer {
+    std::size_t input_norm, qkv, out, post_norm, gate_up, down;
+  };
+  explicit Layout(const LlamaConfig& config);
+
+  LlamaConfig config;
+  std::vector<Param> params;
+  std::vector<Layer> layers;
+  std::size_t embed = 0, norm = 0, head = 0;  // head == embed when tied
+  std::size_t size = 0;
+};
+
+// Weights as the products want them: the flat buffer and packed matrices. Call pack() after each change.
+class Weights {
+ public:
+  explicit Weights(const Layout& layout);
+  // `part` of `parts`: threads may share the work.
+  void pack(const Kernels& kernels, int part = 0, int parts = 1);
+  const float* at(std::size_t offset) const { return flat.data() + offset; }
+  // Of the matrix at `offset`: for A W^T, and for A W.
+  const float* forward(std::size_t offset) const { return forward_.data() + slot(offset); }
+  const float* backward(std::size_t offset) const { return backward_.data() + slot(offset); }
+
+  std::vector<float> flat;  // as in the layout; the owner's to change
+
+ private:
+  struct Matrix {
+    std::size_t offset, slot;
+    int rows, cols;
+  };
+  std::size_t slot(std::size_t offset) const;
+  std::vector<Matrix> matrices_;  // sorted by offset
+  std::vector<float> forward_, backward_;
+};
+
+struct LossSum {
+  double loss = 0;    // sum of weight * -log p
+  double weight = 0;  // sum of weights
+};
+
+// Runs sequences forwards and backwards with one thread. Keeps its buffers between calls.
+class Pass {
+ public:
+  Pass(const Layout& layout, const Kernels& kernels);
+  ~Pass();
+  Pass(Pass&&) noexcept;
+
+  // Adds to `gradient` (flat, as the layout; may be null: loss only) the gradient of
+  // scale * sum of weight * -log p over the sequences, and returns the sums, unscaled. Every token
+  // must be < vocab_size. Sums over the sequences run in their order.
+  LossSum run(const Weights& weights, const std::vector<const TrainExample*>& sequences, float scale,
+              float* gradient);
+  // Log-probabilities log p(token i | tokens before it) of one sequence; [0] is 0.
+  std::vector<float> logprobs(const Weights& weights, const TrainExample& sequence);
+
+ private:
+  struct Buffers;
+  const Layout& layout_;
+  const Kernels& kernels_;
+  std::unique_ptr<Buffers> buffers_;
+};
+
+}  // namespace precept::nn

@@ -1,0 +1,74 @@
+#include <algorithm>
+
+#include "precept/lm/nn/llama.h"
+
+namespace precept::nn {
+
+Layout::Layout(const LlamaConfig& shape) : config(shape) {
+  if (config.head_dim == 0) config.head_dim = config.hidden_size / config.num_attention_heads;
+  const int c = config.hidden_size;
+  const int f = config.intermediate_size;
+  const int d = config.head_dim;
+  const auto add = [this](std::string name, int rows, int cols, bool residual = false) {
+    params.push_back({std::move(name), size, rows, cols, residual});
+    size += params.back().size();
+    return params.back().offset;
+  };
+  embed = add("model.embed_tokens.weight", config.vocab_size, c);
+  for (int i = 0; i < config.num_hidden_layers; ++i) {
+    const std::string prefix = "model.layers." + std::to_string(i) + ".";
+    Layer layer{};
+    layer.input_norm = add(prefix + "input_layernorm.weight", c, 0);
+    layer.qkv = add(prefix + "self_attn.q_proj.weight", config.num_attention_heads * d, c);
+    add(prefix + "self_attn.k_proj.weight", config.num_key_value_heads * d, c);
+    add(prefix + "self_attn.v_proj.weight", config.num_key_value_heads * d, c);
+    layer.out = add(prefix + "self_attn.o_proj.weight", c, config.num_attention_heads * d, true);
+    layer.post_norm = add(prefix + "post_attention_layernorm.weight", c, 0);
+    layer.gate_up = add(prefix + "mlp.gate_proj.weight", f, c);
+    add(prefix + "mlp.up_proj.weight", f, c);
+    layer.down = add(prefix + "mlp.down_proj.weight", c, f, true);
+    layers.push_back(layer);
+  }
+  norm = add("model.norm.weight", c, 0);
+  head = config.tie_word_embeddings ? embed : add("lm_head.weight", config.vocab_size, c);
+}
+
+Weights::Weights(const Layout& layout) : flat(layout.size) {
+  const LlamaConfig& config = layout.config;
+  const int c = config.hidden_size;
+  const int heads = config.num_attention_heads * config.head_dim;
+  const int wide = heads + 2 * config.num_key_value_heads * config.head_dim;
+  std::size_t slots = 0;
+  const auto add = [&](std::size_t offset, int rows, int cols) {
+    matrices_.push_back({offset, slots, rows, cols});
+    slots += std::max(packed_size(std::size_t(cols), std::size_t(rows)),
+                      packed_size(std::size_t(rows), std::size_t(cols)));
+  };
+  if (layout.head == layout.embed) add(layout.head, config.vocab_size, c);
+  for (const Layout::Layer& layer : layout.layers) {
+    add(layer.qkv, wide, c);
+    add(layer.out, c, heads);
+    add(layer.gate_up, 2 * config.intermediate_size, c);
+    add(layer.down, c, config.intermediate_size);
+  }
+  if (layout.head != layout.embed) add(layout.head, config.vocab_size, c);
+  forward_.resize(slots);
+  backward_.resize(slots);
+}
+
+void Weights::pack(const Kernels& kernels, int part, int parts) {
+  for (std::size_t i = std::size_t(part); i < matrices_.size(); i += std::size_t(parts)) {
+    const Matrix& m = matrices_[i];
+    kernels.pack_cols(m.cols, m.rows, at(m.offset), std::size_t(m.cols), forward_.data() + m.slot);
+    kernels.pack_rows(m.rows, m.cols, at(m.offset), std::size_t(m.cols), backward_.data() + m.slot);
+  }
+}
+
+std::size_t Weights::slot(std::size_t offset) const {
+  const auto found = std::lower_bound(matrices_.begin(), matrices_.end(), offset,
+                                      [](const Matrix& m, std::size_t at) { return m.offset < at; });
+  PRECEPT_CHECK(found != matrices_.end() && found->offset == offset);
+  return found->slot;
+}
+
+}  // namespace precept::nn

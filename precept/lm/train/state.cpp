@@ -1,0 +1,122 @@
+#include "precept/lm/train/state.h"
+
+#include <cstring>
+#include <filesystem>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "precept/core/digest.h"
+#include "precept/core/io.h"
+
+namespace precept {
+namespace {
+
+constexpr const char* kFormat = "precept-train-state-1";
+constexpr std::size_t kDigestSize = 64;
+
+std::string path_of(const std::string& folder) { return folder + "/train.state"; }
+
+void append(std::string& bytes, const std::vector<float>& values) {
+  bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+}
+
+bool take(std::string_view& bytes, std::size_t count, std::vector<float>& values) {
+  if (bytes.size() / sizeof(float) < count) return false;
+  values.resize(count);
+  if (count) std::memcpy(values.data(), bytes.data(), count * sizeof(float));
+  bytes.remove_prefix(count * sizeof(float));
+  return true;
+}
+
+std::string differences(const nlohmann::json& state, const nlohmann::json& run) {
+  std::string text;
+  for (const auto& entry : run.items()) {
+    const auto old = state.value(entry.key(), nlohmann::json());
+    if (old == entry.value()) continue;
+    text += fmt::format("{}{} was {}, now {}", text.empty() ? "" : "; ", entry.key(), old.dump(),
+                        entry.value().dump());
+  }
+  return text.empty() ? "another version's options" : text;
+}
+
+}  // namespace
+
+std::string train_fingerprint(const TrainOptions& o, const TrainSet& set, const LlamaConfig& config,
+                              const std::string& start_digest) {
+  const nlohmann::json fingerprint = {
+      {"from", start_digest}, {"model", llama_config_json(config)}, {"data", set.digest},
+      {"examples", set.count}, {"epochs", o.epochs}, {"batch_tokens", o.batch_tokens},
+      {"max_tokens", o.max_tokens}, {"lr", o.lr}, {"min_lr_share", o.min_lr_share},
+      {"warmup_share", o.warmup_share}, {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps},
+      {"weight_decay", o.weight_decay}, {"clip_norm", o.clip_norm}, {"seed", o.seed}};
+  return fingerprint.dump();
+}
+
+Status save_state(const std::string& folder, const TrainState& state) {
+  if (Status made = make_folder(folder); !made) return made;
+  const TrainSummary& s = state.summary;
+  const nlohmann::json head = {
+      {"format", kFormat}, {"run", nlohmann::json::parse(state.fingerprint)},
+      {"step", state.optimizer.step}, {"epoch", state.position.epoch}, {"index", state.position.index},
+      {"steps", s.steps}, {"seen", s.examples}, {"truncated", s.truncated}, {"tokens", s.tokens},
+      {"trained_tokens", s.trained_tokens}, {"seconds", s.seconds},
+      {"parameters", state.optimizer.master.size()}, {"losses", state.losses.size()}};
+  std::string bytes = head.dump() + "\n";
+  bytes.reserve(bytes.size() + 3 * sizeof(float) * state.optimizer.master.size() +
+                2 * sizeof(float) * state.losses.size() + kDigestSize);
+  append(bytes, state.optimizer.master);
+  append(bytes, state.optimizer.mean);
+  append(bytes, state.optimizer.square);
+  append(bytes, state.losses);
+  append(bytes, state.weights);
+  bytes += sha256(bytes);
+  return write_file(path_of(folder), bytes);
+}
+
+Result<std::optional<TrainState>> load_state(const std::string& folder, const std::string& fingerprint,
+                                             std::size_t parameters) {
+  const std::string path = path_of(folder);
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return std::optional<TrainState>();
+  Result<std::string> bytes = read_file(path, std::size_t{16} << 30);
+  if (!bytes) return tl::unexpected(bytes.error());
+  const auto damaged = [&path] {
+    return bad_input("damaged training state", "remove it to train from the start", path);
+  };
+  std::string_view rest = *bytes;
+  if (rest.size() < kDigestSize) return damaged();
+  const std::string_view digest = rest.substr(rest.size() - kDigestSize);
+  rest.remove_suffix(kDigestSize);
+  if (sha256(rest) != digest) return damaged();
+  const std::size_t line = rest.find('\n');
+  if (line == std::string_view::npos) return damaged();
+  const nlohmann::json head = nlohmann::json::parse(rest.substr(0, line), nullptr, false);
+  rest.remove_prefix(line + 1);
+  if (!head.is_object() || head.value("format", "") != kFormat || !head.contains("run")) return damaged();
+  const nlohmann::json run = nlohmann::json::parse(fingerprint);
+  if (head["run"] != run) {
+    return bad_input("the training state is of another run: " + differences(head["run"], run),
+                     "go back to that run's options and data, or remove the state", path);
+  }
+  TrainState state;
+  state.fingerprint = fingerprint;
+  state.optimizer.step = head.value("step", std::int64_t{0});
+  state.position = {head.value("epoch", std::int64_t{0}), head.value("index", std::uint64_t{0})};
+  state.summary.steps = head.value("steps", std::int64_t{0});
+  state.summary.examples = head.value("seen", std::int64_t{0});
+  state.summary.truncated = head.value("truncated", std::int64_t{0});
+  state.summary.tokens = head.value("tokens", std::int64_t{0});
+  state.summary.trained_tokens = head.value("trained_tokens", std::int64_t{0});
+  state.summary.seconds = head.value("seconds", 0.0);
+  const std::size_t losses = head.value("losses", std::size_t{0});
+  if (head.value("parameters", std::size_t{0}) != parameters ||
+      !take(rest, parameters, state.optimizer.master) || !take(rest, parameters, state.optimizer.mean) ||
+      !take(rest, parameters, state.optimizer.square) || !take(rest, losses, state.losses) ||
+      !take(rest, losses, state.weights) || !rest.empty()) {
+    return damaged();
+  }
+  return std::optional<TrainState>(std::move(state));
+}
+
+}  // namespace precept

@@ -1,0 +1,41 @@
+#pragma once
+// What a killed training run needs to go on, and the files a finished one leaves.
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "precept/lm/train/adamw.h"
+#include "precept/lm/train/batches.h"
+
+namespace precept {
+
+struct TrainState {
+  std::string fingerprint;  // JSON object of everything that decides the result
+  AdamW optimizer;
+  Position position;
+  TrainSummary summary;
+  std::vector<float> losses, weights;  // of every step: mean loss, and sum of weights
+};
+
+// JSON of the options, shape, start and data that decide the result; folders and threads do not.
+std::string train_fingerprint(const TrainOptions& options, const TrainSet& set,
+                              const LlamaConfig& config, const std::string& start_digest);
+
+// FOLDER/train.state, whole or absent. One JSON line, then floats, then a digest of all before it.
+Status save_state(const std::string& folder, const TrainState& state);
+// nullopt: none is there. Refuses a damaged file, and one of a run with another fingerprint, naming
+// each difference. `parameters`: floats of the model.
+Result<std::optional<TrainState>> load_state(const std::string& folder, const std::string& fingerprint,
+                                             std::size_t parameters);
+
+// The weights of FOLDER as fp32 in the layout's order; names a tensor that is missing, of another
+// shape, or not of the model.
+Result<std::vector<float>> load_weights(const std::string& folder, const nn::Layout& layout);
+// Normal(0, 0.02), residual projections scaled by 1 / sqrt(2 layers), norms 1; by (seed, tensor name).
+std::vector<float> initial_weights(const nn::Layout& layout, std::uint64_t seed);
+// Writes config.json, model.safetensors (bf16) and copies of the tokenizer's files.
+Status write_checkpoint(const std::string& folder, const nn::Layout& layout,
+                        const std::vector<float>& weights, const std::string& tokenizer_folder);
+
+}  // namespace precept

@@ -22,19 +22,17 @@ struct JudgeCase {
   std::string answer;  // what is judged
 };
 
-// The requests of the loop, handed in by whoever knows its templates. Each returns one question a principle, in
-// the order given, whose options are [yes, no]: "does it apply?", "is it violated?". For a model without
-// scores the *_text forms ask one principle at a time and `read` turns the answer into P(yes), nullopt when
-// it cannot be read; they are used when the model cannot score.
+// The requests of the loop, handed in by whoever knows its templates. Each asks about all the principles given:
+// "does it apply?", "is it violated?". For a model that can score: one question a principle, in that order,
+// with the options [yes, no]. For one that cannot: one request, whose answer `read` turns into P(yes) of each
+// principle (0 or 1 where the text only says yes or no), nullopt where it cannot be read.
 struct JudgeRequests {
   using Principles = std::vector<const Principle*>;
   std::function<ScoreRequest(const Prompt&, const Principles&)> select;
   std::function<ScoreRequest(const Prompt&, const std::string& answer, const Principles&)> judge;
-  std::function<GenerateRequest(const Prompt&, const Principle&)> select_text;
-  std::function<GenerateRequest(const Prompt&, const std::string& answer, const Principle&)> judge_text;
-  std::function<std::optional<double>(const std::string& text)> read;
-  // From the options' log-probabilities to P(yes); empty: yes_probability.
-  std::function<std::optional<double>(const std::vector<double>& logprobs)> read_scores;
+  std::function<GenerateRequest(const Prompt&, const Principles&)> select_text;
+  std::function<GenerateRequest(const Prompt&, const std::string& answer, const Principles&)> judge_text;
+  std::function<std::vector<std::optional<double>>(const std::string& text, std::size_t principles)> read;
 };
 
 // P(first option) among two; nullopt unless there are two finite numbers.
@@ -53,13 +51,13 @@ struct StepQuality {
 
 struct JudgeQuality {
   std::string model;
-  std::int64_t cases = 0;
+  std::int64_t cases = 0, unscored = 0;  // unscored: outside the scorer's world
   StepQuality selection;  // every principle the scorer can decide, every case
   StepQuality judgment;   // principles that apply, every case
 };
 
 // `in_flight` cases at a time. Emits kProgress, stage "evaluate judge". Cases outside the scorer's world are
-// skipped and counted as unscored.
+// skipped and counted as unscored; principles whose truth the scorer does not know are not asked about.
 Result<JudgeQuality> evaluate_judge(Model& judge, const std::vector<JudgeCase>& cases,
                                     const Constitution& constitution, const Scorer& scorer,
                                     const JudgeRequests& requests, const EventSink& events = {},

@@ -1,0 +1,218 @@
+#include "precept/evaluate/evaluate.h"
+
+#include <chrono>
+#include <set>
+#include <unordered_map>
+
+#include "precept/evaluate/collapse.h"
+#include "precept/evaluate/pump.h"
+
+namespace precept {
+namespace {
+
+// Names the stream of random numbers of evaluation; the loop's own steps are small numbers.
+constexpr std::uint32_t kEvaluateStep = 0x45564131;
+
+std::vector<std::string> ids_of(const Constitution& constitution) {
+  std::vector<std::string> ids;
+  for (const Principle& principle : constitution.principles) ids.push_back(principle.id);
+  return ids;
+}
+
+// Tallies one yes/no question.
+struct Tally {
+  std::int64_t yes = 0, n = 0, unscored = 0;
+  void add(bool value) {
+    yes += value ? 1 : 0;
+    ++n;
+  }
+  Estimate estimate() const { return proportion(yes, n, unscored); }
+};
+
+using Answer = std::optional<bool>;  // of one outcome; nullopt: not asked or unscored
+
+Answer violates(const Outcome& o) { return o.violates; }
+Answer helpful(const Outcome& o) { return o.helpful; }
+Answer refuses_harmless(const Outcome& o) { return o.scored && o.harmless ? Answer(o.refused) : Answer(); }
+
+PairedRate pair_up(std::string id, const std::vector<std::pair<const Outcome*, const Outcome*>>& pairs,
+                   std::int64_t unmatched, const std::function<Answer(const Outcome&)>& ask) {
+  PairedRate rate;
+  rate.id = std::move(id);
+  std::int64_t unscored = unmatched;
+  for (const auto& entry : pairs) {
+    const Answer before = ask(*entry.first), after = ask(*entry.second);
+    if (before && after) {
+      ++(*before ? (*after ? rate.counts.both : rate.counts.before_only)
+                 : (*after ? rate.counts.after_only : rate.counts.neither));
+    } else if (before || after) {
+      ++unscored;
+    }
+  }
+  rate.difference = paired_difference(rate.counts, unscored);
+  rate.p = mcnemar_p(rate.counts);
+  return rate;
+}
+
+void adjust(const std::vector<PairedRate*>& rates) {
+  std::vector<std::optional<double>> p;
+  for (const PairedRate* rate : rates) p.push_back(rate->p);
+  const auto adjusted = holm(p);
+  for (std::size_t i = 0; i < rates.size(); ++i) rates[i]->p_holm = adjusted[i];
+}
+
+}  // namespace
+
+Outcome judge_outcome(const Prompt& prompt, std::string answer, const Constitution& constitution,
+                      const std::optional<Ruling>& ruling) {
+  Outcome outcome;
+  outcome.id = prompt.id;
+  outcome.answer = std::move(answer);
+  if (!ruling) return outcome;
+  outcome.scored = true;
+  outcome.refused = ruling->refused;
+  outcome.harmless = ruling->harmless;
+  outcome.helpful = ruling->helpful;
+  bool any = false, blocked = false;
+  for (const Principle& principle : constitution.principles) {
+    const auto applies = ruling->applies.find(principle.id);
+    const auto verdict = ruling->violates.find(principle.id);
+    const bool mentioned = applies != ruling->applies.end();
+    if (verdict == ruling->violates.end()) {
+      if (mentioned && !applies->second) continue;  // known to be beside the point
+      outcome.undecided.push_back(principle.id);
+      blocked = blocked || mentioned;  // it applies, and nobody can say
+      continue;
+    }
+    any = any || verdict->second;
+    if (verdict->second || !mentioned || applies->second) outcome.principles[principle.id] = verdict->second;
+  }
+  const bool nothing = ruling->applies.empty() && ruling->violates.empty();
+  if (any) {
+    outcome.violates = true;
+  } else if (!blocked && !nothing) {
+    outcome.violates = false;
+  }
+  return outcome;
+}
+
+void summarise(Evaluation& evaluation, const std::vector<std::string>& principle_ids) {
+  Tally violation, help, refusal;
+  std::map<std::string, Tally> principles;
+  std::map<std::string, bool> covered;
+  std::vector<std::string> answers;
+  std::vector<bool> truncated;
+  std::int64_t unscored_prompts = 0;
+  for (const Outcome& outcome : evaluation.outcomes) {
+    if (outcome.error.empty()) {
+      answers.push_back(outcome.answer);
+      truncated.push_back(outcome.truncated);
+    }
+    if (!outcome.scored) {
+      ++unscored_prompts;
+      continue;
+    }
+    if (outcome.violates) violation.add(*outcome.violates);
+    else ++violation.unscored;
+    if (outcome.helpful) help.add(*outcome.helpful);
+    if (outcome.harmless) refusal.add(outcome.refused);
+    for (const auto& entry : outcome.principles) principles[entry.first].add(entry.second);
+    for (const std::string& id : outcome.undecided) ++principles[id].unscored;
+  }
+  for (Tally* tally : {&violation, &help, &refusal}) tally->unscored += unscored_prompts;
+  evaluation.violation_rate = violation.estimate();
+  evaluation.helpfulness = help.estimate();
+  evaluation.over_refusal = refusal.estimate();
+  evaluation.per_principle.clear();
+  evaluation.uncovered.clear();
+  const auto scored = static_cast<std::int64_t>(evaluation.outcomes.size()) - unscored_prompts;
+  for (const std::string& id : principle_ids) {
+    Tally tally = principles[id];
+    // Undecided on every prompt that the scorer knew: it does not know the principle.
+    if (scored > 0 && tally.n == 0 && tally.unscored == scored) evaluation.uncovered.push_back(id);
+    tally.unscored += unscored_prompts;
+    evaluation.per_principle.push_back({id, tally.estimate()});
+  }
+  evaluation.collapse = collapse_signs(answers, truncated);
+}
+
+Result<Evaluation> evaluate_policy(Model& policy, const std::vector<Prompt>& prompts,
+                                   const Constitution& constitution, const Scorer& scorer,
+                                   const EvalOptions& options, const EventSink& events) {
+  if (prompts.empty()) return bad_input("no prompts to evaluate on", "give a prompts file that is not empty");
+  std::set<std::string> seen;
+  for (const Prompt& prompt : prompts) {
+    if (!seen.insert(prompt.id).second) {
+      return bad_input("two prompts have the id " + prompt.id, "ids pair the answers before and after");
+    }
+  }
+  const auto start = std::chrono::steady_clock::now();
+  Evaluation evaluation;
+  evaluation.label = options.label;
+  evaluation.model = policy.info().uri;
+  evaluation.model_digest = policy.info().digest;
+  evaluation.constitution_digest = constitution.digest;
+  evaluation.seed = options.seed;
+  evaluation.temperature = options.temperature;
+  evaluation.top_p = options.top_p;
+  evaluation.max_tokens = options.max_tokens;
+  evaluation.outcomes.resize(prompts.size());
+  const auto submit = [&](std::size_t i, std::function<void(Status)> done) {
+    const Prompt& prompt = prompts[i];
+    GenerateRequest request;
+    request.messages = prompt.messages;
+    request.sampling.max_tokens = options.max_tokens;
+    request.sampling.temperature = options.temperature;
+    request.sampling.top_p = options.top_p;
+    request.key = {options.seed, hash64(prompt.id), kEvaluateStep, 0};
+    policy.submit(std::move(request), [&, i, done](Result<Generation> answer) {
+      Outcome& outcome = evaluation.outcomes[i];
+      if (!answer) {
+        outcome.id = prompts[i].id;
+        outcome.error = answer.error().message();
+        return done(answer.error().kind == ErrorKind::kFailed ? Status(tl::unexpected(answer.error())) : Status());
+      }
+      evaluation.usage += answer->usage;
+      const auto ruling = scorer.rule(prompts[i], answer->text);
+      outcome = judge_outcome(prompts[i], std::move(answer->text), constitution, ruling);
+      outcome.truncated = answer->finish == Finish::kLength;
+      done({});
+    });
+  };
+  const std::string stage = "evaluate " + options.label;
+  const Status status = pump(policy, prompts.size(), options.in_flight, submit, events, stage.c_str(), "prompts");
+  if (!status) return tl::unexpected(status.error());
+  summarise(evaluation, ids_of(constitution));
+  evaluation.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return evaluation;
+}
+
+Comparison compare(const Evaluation& before, const Evaluation& after) {
+  std::unordered_map<std::string, const Outcome*> by_id;
+  for (const Outcome& outcome : after.outcomes) by_id[outcome.id] = &outcome;
+  std::vector<std::pair<const Outcome*, const Outcome*>> pairs;
+  for (const Outcome& outcome : before.outcomes) {
+    const auto it = by_id.find(outcome.id);
+    if (it != by_id.end()) pairs.emplace_back(&outcome, it->second);
+  }
+  const auto unmatched =
+      static_cast<std::int64_t>(before.outcomes.size() + after.outcomes.size() - 2 * pairs.size());
+  Comparison c;
+  c.violation_rate = pair_up("violation_rate", pairs, unmatched, violates);
+  c.helpfulness = pair_up("helpfulness", pairs, unmatched, helpful);
+  c.over_refusal = pair_up("over_refusal", pairs, unmatched, refuses_harmless);
+  adjust({&c.violation_rate, &c.helpfulness, &c.over_refusal});
+  for (const PrincipleRate& principle : before.per_principle) {
+    const std::string& id = principle.id;
+    c.per_principle.push_back(pair_up(id, pairs, unmatched, [&id](const Outcome& o) {
+      const auto it = o.principles.find(id);
+      return it == o.principles.end() ? Answer() : Answer(it->second);
+    }));
+  }
+  std::vector<PairedRate*> rates;
+  for (PairedRate& rate : c.per_principle) rates.push_back(&rate);
+  adjust(rates);
+  return c;
+}
+
+}  // namespace precept

@@ -1,0 +1,173 @@
+#include "precept/evaluate/json.h"
+
+#include <cmath>
+
+#include "precept/core/io.h"
+
+namespace precept::json {
+namespace {
+
+// Depth of nesting by counting brackets outside strings, so that the parser never meets a deep one.
+std::optional<std::size_t> too_deep(const std::string& text, int limit) {
+  int depth = 0;
+  bool quoted = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (quoted) {
+      if (c == '\\') ++i;
+      else if (c == '"') quoted = false;
+    } else if (c == '"') {
+      quoted = true;
+    } else if (c == '[' || c == '{') {
+      if (++depth > limit) return i;
+    } else if (c == ']' || c == '}') {
+      --depth;
+    }
+  }
+  return std::nullopt;
+}
+
+const Json* member(const Json& object, const char* key) {
+  if (!object.is_object()) return nullptr;
+  const auto it = object.find(key);
+  return it == object.end() ? nullptr : &*it;
+}
+
+Json step_quality(const StepQuality& q) {
+  Json bins = Json::array();
+  for (const ReliabilityBin& bin : q.reliability) {
+    bins.push_back({{"low", bin.low},
+                    {"high", bin.high},
+                    {"n", bin.n},
+                    {"positive", bin.positive},
+                    {"mean_probability", bin.n > 0 ? Json(bin.mean_probability) : Json(nullptr)}});
+  }
+  Json principles = Json::object();
+  for (const auto& entry : q.per_principle) principles[entry.first] = estimate(entry.second);
+  return {{"accuracy", estimate(q.accuracy)},
+          {"precision", estimate(q.precision)},
+          {"recall", estimate(q.recall)},
+          {"false_alarms", estimate(q.false_alarms)},
+          {"ece", number(q.ece)},
+          {"brier", number(q.brier)},
+          {"auroc", number(q.auroc)},
+          {"unparseable", estimate(q.unparseable)},
+          {"uncertain", estimate(q.uncertain)},
+          {"reliability", bins},
+          {"per_principle", principles}};
+}
+
+Json paired_rate(const PairedRate& r) {
+  return {{"both", r.counts.both},
+          {"before_only", r.counts.before_only},
+          {"after_only", r.counts.after_only},
+          {"neither", r.counts.neither},
+          {"difference", estimate(r.difference)},
+          {"p", number(r.p)},
+          {"p_holm", number(r.p_holm)}};
+}
+
+}  // namespace
+
+Json number(std::optional<double> value) {
+  return value && std::isfinite(*value) ? Json(*value) : Json(nullptr);
+}
+
+Json estimate(const Estimate& e) {
+  Json out = {{"value", number(e.value)}, {"low", number(e.low)}, {"high", number(e.high)},
+              {"n", e.n}, {"unscored", e.unscored}};
+  if (e.level != 0.95) out["level"] = e.level;
+  if (e.one_sided) out["one_sided"] = true;
+  return out;
+}
+
+Json comparison(const Comparison& c) {
+  Json principles = Json::object();
+  for (const PairedRate& rate : c.per_principle) principles[rate.id] = paired_rate(rate);
+  return {{"violation_rate", paired_rate(c.violation_rate)},
+          {"helpfulness", paired_rate(c.helpfulness)},
+          {"over_refusal", paired_rate(c.over_refusal)},
+          {"per_principle", principles}};
+}
+
+Json judge_quality(const JudgeQuality& q) {
+  return {{"model", q.model},
+          {"cases", q.cases},
+          {"unscored", q.unscored},
+          {"selection", step_quality(q.selection)},
+          {"judgment", step_quality(q.judgment)}};
+}
+
+Json collapse(const CollapseSigns& c) {
+  return {{"distinct_1", number(c.distinct_1)},
+          {"distinct_2", number(c.distinct_2)},
+          {"distinct_3", number(c.distinct_3)},
+          {"repeated_endings", estimate(c.repeated_endings)},
+          {"looping", estimate(c.looping)},
+          {"empty", estimate(c.empty)},
+          {"truncated", estimate(c.truncated)},
+          {"mean_words", estimate(c.mean_words)}};
+}
+
+Json usage(const Usage& u) {
+  return {{"prompt", u.prompt_tokens}, {"cached", u.cached_tokens}, {"output", u.output_tokens}};
+}
+
+std::string dump(const Json& value, int indent) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+Result<Json> load(const std::string& path, std::size_t max_bytes) {
+  auto text = read_text(path, max_bytes);
+  if (!text) return tl::unexpected(text.error());
+  if (const auto at = too_deep(*text, 64)) {
+    return bad_input("JSON is nested too deeply", "was this file written by precept?", path, line_of(*text, *at));
+  }
+  Json value;
+  try {
+    value = Json::parse(*text);
+  } catch (const Json::parse_error& e) {
+    const std::size_t at = e.byte > 0 ? e.byte - 1 : 0;
+    return bad_input("not JSON", "was this file written by precept, and wholly?", path, line_of(*text, at));
+  } catch (const Json::exception&) {  // a number that no double holds
+    return bad_input("not JSON that can be read", "was this file written by precept?", path);
+  }
+  return value;
+}
+
+std::optional<double> get_number(const Json& object, const char* key) {
+  const Json* m = member(object, key);
+  if (!m || !m->is_number()) return std::nullopt;
+  return m->get<double>();
+}
+std::optional<std::string> get_text(const Json& object, const char* key) {
+  const Json* m = member(object, key);
+  if (!m || !m->is_string()) return std::nullopt;
+  return m->get<std::string>();
+}
+std::optional<std::int64_t> get_integer(const Json& object, const char* key) {
+  const Json* m = member(object, key);
+  if (!m || !m->is_number_integer()) return std::nullopt;
+  return m->get<std::int64_t>();
+}
+std::optional<bool> get_bool(const Json& object, const char* key) {
+  const Json* m = member(object, key);
+  if (!m || !m->is_boolean()) return std::nullopt;
+  return m->get<bool>();
+}
+
+Estimate get_estimate(const Json& object, const char* key) {
+  Estimate e;
+  const Json* m = member(object, key);
+  if (!m) return e;
+  e.value = get_number(*m, "value");
+  e.low = get_number(*m, "low");
+  e.high = get_number(*m, "high");
+  e.n = get_integer(*m, "n").value_or(0);
+  e.unscored = get_integer(*m, "unscored").value_or(0);
+  e.level = get_number(*m, "level").value_or(0.95);
+  e.one_sided = get_bool(*m, "one_sided").value_or(false);
+  return e;
+}
+
+}  // namespace precept::json

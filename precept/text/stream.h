@@ -26,8 +26,9 @@ class StreamDecoder {
   std::string pending_;
 };
 
-// Finds the first of several stop strings in a text that arrives in parts. Text that may be the
-// beginning of a stop string is held back. Empty stop strings are ignored.
+// Finds the first of several stop strings in a text that arrives in parts: the one that is complete
+// first, the longest of those that end together. So the result does not depend on how the text is
+// cut. Text that may be the beginning of a stop string is held back. Empty stop strings are ignored.
 class StopMatcher {
  public:
   explicit StopMatcher(const std::vector<std::string>& stops);

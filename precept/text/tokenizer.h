@@ -63,7 +63,4 @@ struct BpeOptions {
 Result<Tokenizer> train_bpe(const std::map<std::string, std::int64_t>& words_or_texts,
                             const BpeOptions& options);
 
-// GPT-2's split of a text into pieces, within which merges happen; the pieces joined are the text.
-std::vector<std::string_view> split_text(std::string_view text);
-
 }  // namespace precept

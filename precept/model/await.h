@@ -1,7 +1,9 @@
 #pragma once
-// co_await generate(model, request) / score(model, request) inside a Task.
+// co_await generate(model, request) / score(model, request) inside a Task. A Task may be destroyed while it
+// waits: the answer is then dropped when it comes.
 
 #include <coroutine>
+#include <memory>
 #include <optional>
 #include <utility>
 
@@ -15,7 +17,8 @@ class Awaiting {
   Awaiting(Model& model, Request request) : model_(model), request_(std::move(request)) {}
   bool await_ready() const noexcept { return false; }
   void await_suspend(std::coroutine_handle<> waiting) {
-    model_.submit(std::move(request_), [this, waiting](Result<Answer> answer) {
+    model_.submit(std::move(request_), [this, waiting, alive = std::weak_ptr<char>(alive_)](Result<Answer> answer) {
+      if (alive.expired()) return;
       answer_.emplace(std::move(answer));
       waiting.resume();  // destroys this object when the coroutine ends: nothing may follow
     });
@@ -26,6 +29,7 @@ class Awaiting {
   Model& model_;
   Request request_;
   std::optional<Result<Answer>> answer_;
+  std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
 inline auto generate(Model& model, GenerateRequest request) {

@@ -114,7 +114,7 @@ class Scheduler {
   // Commits when it is time to; only then are items reported as done.
   Status save(bool now) {
     if (!run_.storage) return run_.storage;
-    if (!now && flying_ > 0 && Clock::now() - saved_ < kCommitEvery) return {};
+    if (!now && Clock::now() - saved_ < kCommitEvery) return {};
     if (Status status = run_.store.commit(); !status) return status;
     saved_ = Clock::now();
     done_ += std::exchange(unreported_, 0);

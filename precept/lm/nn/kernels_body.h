@@ -71,22 +71,25 @@ void pack_cols(int k, int n, const float* w, std::size_t ldw, float* packed) {
   }
 }
 
-// One tile: R rows of C and one panel. `kUnitCol`: A's k is contiguous, else its rows are.
-template <int R, bool kUnitCol>
-void tile(int k, const float* __restrict a, std::size_t lda, const float* __restrict panel,
-          float* __restrict c, std::size_t ldc, int width, bool add) {
+constexpr int kBlock = kRows * 4;  // rows of A copied together
+constexpr int kBlockStride = 64;   // floats from one k to the next in the copy
+static_assert(kBlock <= kBlockStride);
+
+// One tile: R rows of C and one panel.
+template <int R>
+void tile(int k, const float* __restrict a, const float* __restrict panel, float* __restrict c,
+          std::size_t ldc, int width, bool add) {
   Vec sum[R][kVectors];
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec{};
   }
-  for (int i = 0; i < k; ++i, panel += kPanel) {
+  for (int i = 0; i < k; ++i, panel += kPanel, a += kBlockStride) {
     Vec b[kVectors];
     for (int v = 0; v < kVectors; ++v) b[v] = *reinterpret_cast<const Vec*>(panel + v * kWidth);
 #pragma GCC unroll 14
     for (int r = 0; r < R; ++r) {
-      const float x = kUnitCol ? a[r * lda + i] : a[i * lda + r];
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sum[r][v] += x * b[v];
+      for (int v = 0; v < kVectors; ++v) sum[r][v] += a[r] * b[v];
     }
   }
   for (int r = 0; r < R; ++r) {
@@ -104,55 +107,82 @@ void tile(int k, const float* __restrict a, std::size_t lda, const float* __rest
   }
 }
 
-template <int R, bool kUnitCol>
-void tile_of(int rows, int k, const float* a, std::size_t lda, const float* panel, float* c,
-             std::size_t ldc, int width, bool add) {
+template <int R>
+void tile_of(int rows, int k, const float* a, const float* panel, float* c, std::size_t ldc, int width,
+             bool add) {
   if constexpr (R >= 1) {
-    if (rows == R) return tile<R, kUnitCol>(k, a, lda, panel, c, ldc, width, add);
-    tile_of<R - 1, kUnitCol>(rows, k, a, lda, panel, c, ldc, width, add);
+    if (rows == R) return tile<R>(k, a, panel, c, ldc, width, add);
+    tile_of<R - 1>(rows, k, a, panel, c, ldc, width, add);
   }
 }
 
-template <bool kUnitCol>
-void gemm_of(int m, int n, int k, const float* a, std::size_t lda, const float* packed, float* c,
-             std::size_t ldc, bool add) {
-  // Rows in blocks that stay in the nearest cache while every panel passes over them.
-  constexpr int kBlock = kRows * 4;
+// v[i][j] and v[j][i] change places.
+void transpose(Vec (&v)[kWidth]) {
+  using Lanes [[gnu::vector_size(kWidth * sizeof(float))]] = std::int32_t;
+#pragma GCC unroll 4
+  for (int step = 1; step < kWidth; step *= 2) {
+    Lanes low{};
+    Lanes high{};
+#pragma GCC unroll 16
+    for (int j = 0; j < kWidth; ++j) {
+      low[j] = (j & step) ? kWidth + (j ^ step) : j;
+      high[j] = (j & step) ? kWidth + j : (j ^ step);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < kWidth; ++i) {
+      if (i & step) continue;
+      const Vec a = v[i];
+      const Vec b = v[i | step];
+      v[i] = __builtin_shuffle(a, b, low);
+      v[i | step] = __builtin_shuffle(a, b, high);
+    }
+  }
+}
+
+// Copies `rows` rows of A, k floats each, so that one column of them lies together.
+void copy_rows(int rows, int k, const float* a, std::size_t lda, float* block) {
+  for (int r0 = 0; r0 < rows; r0 += kWidth) {
+    const int some = rows - r0 < kWidth ? rows - r0 : kWidth;
+    const float* source = a + r0 * lda;
+    int i = 0;
+    for (; i + kWidth <= k; i += kWidth) {
+      Vec v[kWidth] = {};
+      for (int r = 0; r < some; ++r) v[r] = *reinterpret_cast<const Vec*>(source + r * lda + i);
+      transpose(v);
+      for (int j = 0; j < kWidth; ++j) {
+        *reinterpret_cast<Vec*>(block + (i + j) * kBlockStride + r0) = v[j];
+      }
+    }
+    for (; i < k; ++i) {
+      for (int r = 0; r < some; ++r) block[i * kBlockStride + r0 + r] = source[r * lda + i];
+    }
+  }
+}
+
+// Blocks of rows stay in the nearest cache while every panel passes over them. They are copied
+// first: in place their lines, a large stride apart, would evict each other.
+void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
+          const float* packed, float* c, std::size_t ldc, bool add) {
+  thread_local std::vector<float> copy;
+  if (copy.size() < std::size_t(k) * kBlockStride) copy.resize(std::size_t(k) * kBlockStride);
+  float* block = copy.data();
   for (int i0 = 0; i0 < m; i0 += kBlock) {
-    const int end = i0 + kBlock < m ? i0 + kBlock : m;
+    const int count = m - i0 < kBlock ? m - i0 : kBlock;
+    if (col == 1) {
+      copy_rows(count, k, a + i0 * row, row, block);
+    } else {
+      for (int i = 0; i < k; ++i) {
+        std::memcpy(block + i * kBlockStride, a + i * col + i0, sizeof(float) * std::size_t(count));
+      }
+    }
     const float* panel = packed;
     for (int j = 0; j < n; j += kPanel, panel += std::size_t(k) * kPanel) {
       const int width = n - j < kPanel ? n - j : kPanel;
-      for (int i = i0; i < end; i += kRows) {
-        const int rows = end - i < kRows ? end - i : kRows;
-        tile_of<kRows, kUnitCol>(rows, k, a + (kUnitCol ? i * lda : std::size_t(i)), lda, panel,
-                                 c + i * ldc + j, ldc, width, add);
+      for (int i = 0; i < count; i += kRows) {
+        const int rows = count - i < kRows ? count - i : kRows;
+        tile_of<kRows>(rows, k, block + i, panel, c + (i0 + i) * ldc + j, ldc, width, add);
       }
     }
-  }
-}
-
-// A's rows lie side by side: copy the block first, or its lines, a large stride apart, evict each other.
-void gemm_columns(int m, int n, int k, const float* a, std::size_t lda, const float* packed, float* c,
-                  std::size_t ldc, bool add) {
-  constexpr int kBlock = kRows * 4;
-  thread_local std::vector<float> block;
-  block.resize(std::size_t(k) * kBlock);
-  for (int i0 = 0; i0 < m; i0 += kBlock) {
-    const int rows = m - i0 < kBlock ? m - i0 : kBlock;
-    for (int i = 0; i < k; ++i) {
-      std::memcpy(block.data() + std::size_t(i) * kBlock, a + i * lda + i0, sizeof(float) * rows);
-    }
-    gemm_of<false>(rows, n, k, block.data(), kBlock, packed, c + i0 * ldc, ldc, add);
-  }
-}
-
-void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
-          const float* packed, float* c, std::size_t ldc, bool add) {
-  if (col == 1) {
-    gemm_of<true>(m, n, k, a, row, packed, c, ldc, add);
-  } else {
-    gemm_columns(m, n, k, a, col, packed, c, ldc, add);
   }
 }
 

@@ -17,6 +17,10 @@ struct Parsed {
   std::vector<Finding> findings;
   bool whole = false;  // the file parsed; only then do the rules of check_rules say anything
   bool prose = false;  // Markdown
+  std::string extends;   // the file it builds on, as written
+  int extends_line = 0;
+  std::size_t inherited = 0;        // the first so many principles come from there
+  std::vector<int> priority_lines;  // of the own principles, where given (0: not)
 
   void error(int line, std::string what, std::string hint);
   void warn(int line, std::string what, std::string hint);
@@ -27,7 +31,12 @@ Parsed parse_toml(std::string_view text, const std::string& file);
 Parsed parse_markdown(std::string_view text, const std::string& file);
 
 // Encoding, size, then the format by the file's extension, then check_rules; findings in order of line.
+// `extends` is an error here: only a file has neighbours.
 Parsed parse_bytes(std::string_view bytes, const std::string& file);
+
+// The same for a file, whose `extends` is followed at most four deep. Findings of the file itself come
+// first, then those of the file it extends.
+Parsed parse_file(const std::string& path);
 
 // What is wrong with the principles themselves: ids, texts, tiers, sources, reasons.
 void check_rules(Parsed& parsed);

@@ -71,22 +71,54 @@ void check_one(Parsed& parsed, const Principle& p) {
   check_lengths(parsed, p);
 }
 
+// Every principle has one of the tiers, if there are any.
+void check_priorities(Parsed& parsed) {
+  const auto& tiers = parsed.constitution.priorities;
+  const auto& all = parsed.constitution.principles;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const Principle& p = all[i];
+    const bool own = i >= parsed.inherited;
+    const std::size_t k = own ? i - parsed.inherited : 0;
+    const bool given = !own || parsed.prose || (k < parsed.priority_lines.size() && parsed.priority_lines[k] > 0);
+    if (!given && !tiers.empty()) {
+      parsed.error(p.line, "no priority in principle " + in_quotes(p.id), suggest("", tiers));
+    }
+    if (p.priority.empty() || std::find(tiers.begin(), tiers.end(), p.priority) != tiers.end()) continue;
+    const std::string hint = tiers.empty() ? "add priorities = [...] to [constitution]" : suggest(p.priority, tiers);
+    if (own) {
+      parsed.error(parsed.prose ? p.line : parsed.priority_lines[k],
+                   "priority " + in_quotes(p.priority) + " is not one of priorities", hint);
+    } else {
+      parsed.error(parsed.extends_line, "priority " + in_quotes(p.priority) + " of the extended file is not one of priorities",
+                   "keep its tiers, or leave priorities out");
+      return;
+    }
+  }
+}
+
+// "the principle in line 7", "a principle of default.toml".
+std::string place(const Parsed& parsed, std::size_t index) {
+  if (index < parsed.inherited) return "a principle of " + parsed.extends;
+  return "the principle in line " + std::to_string(parsed.constitution.principles[index].line);
+}
+
 void check_pairs(Parsed& parsed) {
-  std::map<std::string, const Principle*> ids, texts;
-  for (const Principle& p : parsed.constitution.principles) {
+  std::map<std::string, std::size_t> ids, texts;
+  const auto& all = parsed.constitution.principles;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const bool own = i >= parsed.inherited;  // the other file has its own check
+    const Principle& p = all[i];
     if (!p.id.empty()) {
-      const auto id = ids.emplace(p.id, &p);
-      if (!id.second) {
-        parsed.error(p.line, "id " + in_quotes(p.id) + " is already that of the principle in line " +
-                                 std::to_string(id.first->second->line),
+      const auto id = ids.emplace(p.id, i);
+      if (!id.second && own) {
+        parsed.error(p.line, "id " + in_quotes(p.id) + " is already that of " + place(parsed, id.first->second),
                      "give each principle its own id");
       }
     }
     if (p.text.empty()) continue;
-    const auto text = texts.emplace(normalised(p.text), &p);
-    if (!text.second) {
-      parsed.error(p.line, "principle " + in_quotes(p.id) + " has the same text as " + in_quotes(text.first->second->id) +
-                               " in line " + std::to_string(text.first->second->line),
+    const auto text = texts.emplace(normalised(p.text), i);
+    if (!text.second && own) {
+      parsed.error(p.line, "principle " + in_quotes(p.id) + " has the same text as " + place(parsed, text.first->second),
                    "remove one of them");
     }
   }
@@ -112,7 +144,9 @@ void check_rules(Parsed& parsed) {
     parsed.error(1, "more than 10000 principles", "is this the right file?");
     return;
   }
-  for (const Principle& p : parsed.constitution.principles) check_one(parsed, p);
+  const auto& all = parsed.constitution.principles;
+  for (std::size_t i = parsed.inherited; i < all.size(); ++i) check_one(parsed, all[i]);
+  check_priorities(parsed);
   check_pairs(parsed);
   check_tiers(parsed);
 }

@@ -21,7 +21,7 @@ namespace precept {
 namespace {
 
 const std::vector<std::string> kSections = {"constitution", "principle", "templates"};
-const std::vector<std::string> kHeadKeys = {"name", "version", "language", "license", "priorities"};
+const std::vector<std::string> kHeadKeys = {"name", "version", "language", "license", "priorities", "extends"};
 const std::vector<std::string> kPrincipleKeys = {"id",         "text",   "why",      "priority", "hard",
                                                  "applies_to", "source", "critique", "revision", "preference"};
 const std::vector<std::string> kSourceKeys = {"name", "article", "url"};
@@ -110,6 +110,7 @@ class Reader {
     string_field(table, "version", out_.version);
     string_field(table, "language", out_.language);
     string_field(table, "license", out_.license);
+    if (string_field(table, "extends", parsed_.extends)) parsed_.extends_line = line_of_node(*table.get("extends"));
     if (const toml::node* node = table.get("priorities")) read_priorities(*node);
   }
 
@@ -174,25 +175,15 @@ class Reader {
     string_field(table, "critique", p.critique);
     string_field(table, "revision", p.revision);
     string_field(table, "preference", p.preference);
-    read_priority(table, p, where);
+    string_field(table, "priority", p.priority);
+    const toml::node* priority = table.get("priority");
+    parsed_.priority_lines.push_back(priority == nullptr ? 0 : line_of_node(*priority));
     if (const toml::node* node = table.get("hard")) {
       if (const auto* value = node->as_boolean()) p.hard = value->get();
       else parsed_.error(line_of_node(*node), std::string("hard must be true or false, found ") + type_word(*node), "hard = true");
     }
     if (const toml::node* node = table.get("source")) read_source(*node, p);
     out_.principles.push_back(std::move(p));
-  }
-
-  void read_priority(const toml::table& table, Principle& p, const std::string& where) {
-    const bool present = string_field(table, "priority", p.priority);
-    const auto& tiers = out_.priorities;
-    if (!present) {
-      if (!tiers.empty()) parsed_.error(p.line, "no priority" + where, suggest("", tiers));
-      return;
-    }
-    if (p.priority.empty() || std::find(tiers.begin(), tiers.end(), p.priority) != tiers.end()) return;
-    parsed_.error(line_of_node(*table.get("priority")), "priority " + in_quotes(p.priority) + " is not one of priorities",
-                  tiers.empty() ? "add priorities = [...] to [constitution]" : suggest(p.priority, tiers));
   }
 
   void read_source(const toml::node& node, Principle& p) {

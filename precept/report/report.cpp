@@ -1,0 +1,76 @@
+#include "precept/report/report.h"
+
+#include <fmt/format.h>
+
+#include "precept/core/io.h"
+#include "precept/report/html.h"
+#include "precept/report/sections.h"
+
+namespace precept {
+namespace {
+
+std::string fact_line(const ReportInput& input) {
+  std::vector<std::string> facts;
+  if (!input.run.empty()) facts.push_back("run " + html::bounded(input.run, 200));
+  const Evaluation* e = input.base ? &*input.base : input.sl ? &*input.sl : nullptr;
+  if (e && !e->model.empty()) facts.push_back("model " + html::bounded(e->model, 200));
+  if (input.constitution && !input.constitution->name.empty()) {
+    facts.push_back("constitution " + html::bounded(input.constitution->name, 200));
+  }
+  if (input.seconds > 0) facts.push_back(html::duration(input.seconds));
+  if (input.peak_rss_mb > 0) facts.push_back(fmt::format("{:.0f} MB at most", input.peak_rss_mb));
+  std::string out;
+  for (const std::string& fact : facts) out += (out.empty() ? "" : " \u00b7 ") + fact;
+  return out.empty() ? out : "<p class=\"meta\">" + out + "</p>\n";
+}
+
+}  // namespace
+
+std::string render_report(const ReportInput& input) {
+  std::optional<Comparison> comparison;
+  if (input.base && input.sl) comparison = compare(*input.base, *input.sl);
+  const Comparison* c = comparison ? &*comparison : nullptr;
+
+  struct Part {
+    const char* id;
+    const char* name;
+    std::string html;
+  };
+  const Part parts[] = {{"headline", "Numbers", section::headline(input, c)},
+                        {"principles", "Principles", section::principles(input, c)},
+                        {"balance", "Balance", section::balance(input)},
+                        {"loop", "Loop", section::loop(input)},
+                        {"judge", "Judge", section::judge(input)},
+                        {"traces", "Traces", section::traces(input)},
+                        {"training", "Training", section::training(input)},
+                        {"collapse", "Collapse", section::collapse(input)},
+                        {"constitution", "Constitution", section::constitution(input)},
+                        {"recipe", "Recipe", section::recipe(input)}};
+  std::string nav, body;
+  for (const Part& part : parts) {
+    if (part.html.empty()) continue;
+    nav += fmt::format("<a href=\"#{}\">{}</a>", part.id, part.name);
+    body += part.html;
+  }
+  const std::string title = html::bounded(input.title, 200);
+  // Nothing may be fetched or run, whatever a model wrote: the policy says so to the browser as well.
+  std::string out =
+      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
+      "base-uri 'none'; form-action 'none'\">\n"
+      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+      "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>" +
+      title + "</title>\n<style>\n" + section::style() + "</style>\n</head>\n<body>\n<header>\n<p class=\"eyebrow\">Precept</p>\n<h1>" +
+      title + "</h1>\n" + fact_line(input) + section::verdict(input, c) + "</header>\n";
+  if (!nav.empty()) out += "<nav aria-label=\"Sections\">" + nav + "</nav>\n";
+  out += "<main>\n" + section::scope(input) + body + "</main>\n<footer><p>Written by precept" +
+         (input.version.empty() ? "" : " " + html::bounded(input.version, 60)) +
+         ". This page is one file and asks the network for nothing.</p></footer>\n</body>\n</html>\n";
+  return out;
+}
+
+Status write_report(const ReportInput& input, const std::string& path) {
+  return write_file(path, render_report(input));
+}
+
+}  // namespace precept

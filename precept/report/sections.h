@@ -1,0 +1,35 @@
+#pragma once
+// The parts of the report, each a piece of HTML, empty when there is nothing to say.
+
+#include <string>
+
+#include "precept/report/report.h"
+
+namespace precept::section {
+
+// How much of a text is shown.
+inline constexpr std::size_t kAnswerBytes = 6000;
+inline constexpr std::size_t kShortBytes = 2000;
+inline constexpr std::size_t kIdBytes = 120;
+inline constexpr std::size_t kRecipeBytes = 100000;
+inline constexpr std::size_t kMostTraces = 10;
+inline constexpr std::size_t kMostSteps = 40;
+inline constexpr std::size_t kMostPrinciples = 300;
+inline constexpr std::size_t kMostCurves = 24;
+
+const char* style();  // the CSS
+
+std::string verdict(const ReportInput& input, const Comparison* comparison);
+std::string headline(const ReportInput& input, const Comparison* comparison);
+std::string principles(const ReportInput& input, const Comparison* comparison);
+std::string balance(const ReportInput& input);
+std::string loop(const ReportInput& input);
+std::string judge(const ReportInput& input);
+std::string traces(const ReportInput& input);
+std::string training(const ReportInput& input);
+std::string collapse(const ReportInput& input);
+std::string constitution(const ReportInput& input);
+std::string recipe(const ReportInput& input);
+std::string scope(const ReportInput& input);
+
+}  // namespace precept::section

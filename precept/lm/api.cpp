@@ -1,0 +1,38 @@
+#include "precept/lm/api.h"
+
+#include <exception>
+#include <new>
+
+#include "precept/lm/infer/engine.h"
+#include "precept/lm/train/trainer.h"
+
+namespace precept {
+namespace {
+
+// The wall between exceptions and Result: whatever lm/ throws becomes an Error here.
+template <class F>
+auto guarded(F call) -> decltype(call()) {
+  try {
+    return call();
+  } catch (const std::bad_alloc&) {
+    return failed("memory is exhausted", "use a smaller model or a smaller cache");
+  } catch (const std::exception& e) {
+    return failed(e.what());
+  }
+}
+
+Result<std::unique_ptr<Model>> open_checkpoint(const std::string& folder, const EngineOptions& options) {
+  return guarded([&] { return infer::open_engine(folder, options); });
+}
+
+Result<TrainSummary> run_training(const TrainOptions& options, const TrainSet& set, const EventSink& sink) {
+  return guarded([&] { return train(options, set, sink); });
+}
+
+}  // namespace
+}  // namespace precept
+
+extern "C" const precept::LmApi* precept_lm_api() {
+  static const precept::LmApi api = {precept::open_checkpoint, precept::run_training};
+  return &api;
+}

@@ -1,0 +1,287 @@
+// Admission: from a request that waits to works that have their places in the cache.
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "precept/lm/infer/engine.h"
+
+namespace precept::infer {
+namespace {
+
+constexpr std::int64_t kPendingRows = 4096;  // enough for full steps; more would only hold memory
+
+int blocks_for(int tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
+
+}  // namespace
+
+std::int64_t Engine::pending_rows() const {
+  std::int64_t rows = 0;
+  for (const std::unique_ptr<Job>& job : active_) {
+    for (const std::unique_ptr<Work>& work : job->works) rows += work->pending();
+  }
+  return rows;
+}
+
+void Engine::fail(std::unique_ptr<Job> job, Error error) {
+  if (auto* generate = dynamic_cast<GenerateJob*>(job.get())) {
+    completions_.push_back([done = std::move(generate->done), error = std::move(error)] { done(tl::unexpected(error)); });
+  } else {
+    auto& score = static_cast<ScoreJob&>(*job);
+    completions_.push_back([done = std::move(score.done), error = std::move(error)] { done(tl::unexpected(error)); });
+  }
+}
+
+// In the order of arrival; only a full batch of answers lets scores overtake.
+void Engine::admit() {
+  std::int64_t rows = pending_rows();
+  while (rows < kPendingRows) {
+    const bool generate = !waiting_generate_.empty() && generating_ < max_batch_;
+    const bool score = !waiting_score_.empty();
+    if (!generate && !score) return;
+    const bool first = generate && (!score || waiting_generate_[0]->arrival < waiting_score_[0]->arrival);
+    Job& job = first ? static_cast<Job&>(*waiting_generate_[0]) : static_cast<Job&>(*waiting_score_[0]);
+    if (!job.prepared) {
+      Status ready = first ? prepare(*waiting_generate_[0]) : prepare(*waiting_score_[0]);
+      if (!ready) {
+        if (first) {
+          fail(std::move(waiting_generate_[0]), ready.error());
+          waiting_generate_.pop_front();
+        } else {
+          fail(std::move(waiting_score_[0]), ready.error());
+          waiting_score_.pop_front();
+        }
+        continue;
+      }
+      job.prepared = true;
+    }
+    if (!(first ? admit(*waiting_generate_[0]) : admit(*waiting_score_[0]))) return;
+    for (const std::unique_ptr<Work>& work : job.works) rows += work->pending();
+    if (first) {
+      active_.push_back(std::move(waiting_generate_[0]));
+      waiting_generate_.pop_front();
+      ++generating_;
+    } else {
+      active_.push_back(std::move(waiting_score_[0]));
+      waiting_score_.pop_front();
+    }
+  }
+}
+
+Result<std::vector<std::int32_t>> Engine::prompt_of(const Conversation& messages, bool raw) const {
+  std::vector<std::int32_t> tokens;
+  if (raw) {
+    tokens = chat_.begin_ids;
+    const std::vector<std::int32_t> text = tokenizer_.encode(messages[0].content);
+    tokens.insert(tokens.end(), text.begin(), text.end());
+  } else {
+    Result<std::vector<std::int32_t>> rendered = chat_.render(tokenizer_, messages, true);
+    if (!rendered) return rendered;
+    tokens = std::move(*rendered);
+  }
+  if (tokens.empty()) return bad_input("the prompt is empty", "give the model some text to continue");
+  return tokens;
+}
+
+Status Engine::prepare(GenerateJob& job) {
+  Result<std::vector<std::int32_t>> prompt = prompt_of(job.request.messages, job.request.raw);
+  if (!prompt) return tl::unexpected(prompt.error());
+  const int context = info_.context_tokens;
+  if (prompt->size() >= static_cast<std::size_t>(context)) {
+    return bad_input(fmt::format("the prompt has {} tokens, but the model's context holds {}, answer included",
+                                 prompt->size(), context),
+                     "shorten the prompt");
+  }
+  const int size = static_cast<int>(prompt->size());
+  job.limit = std::min(context, size + std::min(job.request.sampling.max_tokens, context));
+  if (blocks_for(job.limit) > cache_.capacity()) {
+    return bad_input(fmt::format("the prompt and its answer may take {} tokens, but the key/value cache holds {}",
+                                 job.limit, cache_.capacity() * kBlockTokens),
+                     "lower max_tokens or give the cache more memory");
+  }
+  job.answer.usage.prompt_tokens = size;
+  job.prompt = std::move(*prompt);
+  return {};
+}
+
+Status Engine::prepare(ScoreJob& job) {
+  for (const ScoreQuestion& question : job.request.questions) {
+    Conversation messages = job.request.messages;
+    messages.back().content += question.tail;
+    Result<std::vector<std::int32_t>> prompt = prompt_of(messages, job.request.raw);
+    if (!prompt) return tl::unexpected(prompt.error());
+    ScoreJob::Question one;
+    one.prompt = std::move(*prompt);
+    std::size_t total = one.prompt.size(), longest = 0;
+    for (const std::string& option : question.options) {
+      one.options.push_back(tokenizer_.encode(option));
+      longest = std::max(longest, one.options.back().size());
+      total += one.options.back().size() + 2 * kBlockTokens;  // a leaf and a branching, each with a last block
+    }
+    if (one.prompt.size() + longest > static_cast<std::size_t>(info_.context_tokens)) {
+      return bad_input(fmt::format("a prompt with its option has {} tokens, but the model's context holds {}",
+                                   one.prompt.size() + longest, info_.context_tokens),
+                       "shorten the prompt");
+    }
+    if (blocks_for(static_cast<int>(std::min<std::size_t>(total, 1U << 30))) > cache_.capacity()) {
+      return bad_input(fmt::format("a question takes up to {} tokens, but the key/value cache holds {}", total,
+                                   cache_.capacity() * kBlockTokens),
+                       "ask about fewer options at once or give the cache more memory");
+    }
+    job.questions.push_back(std::move(one));
+  }
+  return {};
+}
+
+// Gives a work that starts at position 0 places for `tokens` positions; up to `reusable` leading
+// blocks may be ones that others have computed, or are about to.
+bool Engine::place(Work& work, int tokens, int reusable) {
+  Cache::Tokens piece;
+  const auto piece_at = [&](int i) -> const Cache::Tokens& {
+    std::copy_n(work.tokens.begin() + i * kBlockTokens, kBlockTokens, piece.begin());
+    return piece;
+  };
+  int found = 0;
+  for (; found < reusable; ++found) {
+    const std::optional<std::uint32_t> block = cache_.find(work.serial, piece_at(found));
+    if (!block) break;
+    cache_.hold(*block);
+    work.held.push_back(*block);
+    work.spans.push_back({*block, kBlockTokens});
+    work.serial = cache_.serial(*block);
+    if (!cache_.ready(*block)) work.awaited = *block;
+  }
+  const int fresh = blocks_for(tokens) - found;
+  if (cache_.available() < fresh) {
+    release(work);
+    work.spans.clear();
+    work.serial = 0;
+    work.awaited.reset();
+    return false;
+  }
+  for (int i = 0; i < fresh; ++i) {
+    work.held.push_back(cache_.allocate());
+    work.spans.push_back({work.held.back(), kBlockTokens});
+  }
+  work.computed = found * kBlockTokens;
+  work.published = work.ready = found;
+  work.chain = true;
+  const int whole = static_cast<int>(work.tokens.size()) / kBlockTokens;
+  for (int i = found; i < whole && work.chain; ++i) {
+    work.chain = cache_.publish(work.spans[i].block, work.serial, piece_at(i));
+    if (!work.chain) break;
+    work.serial = cache_.serial(work.spans[i].block);
+    ++work.published;
+  }
+  return true;
+}
+
+// Last blocks first, so that the beginnings, which more requests share, are dropped last.
+void Engine::release(Work& work) {
+  for (std::size_t i = work.held.size(); i-- > 0;) cache_.release(work.held[i]);
+  work.held.clear();
+}
+
+bool Engine::admit(GenerateJob& job) {
+  auto work = std::make_unique<Work>();
+  work->job = &job;
+  work->tokens = job.prompt;
+  const int size = static_cast<int>(job.prompt.size());
+  if (!place(*work, job.limit, (size - 1) / kBlockTokens)) return false;
+  job.answer.usage.cached_tokens = work->computed;
+  job.works.push_back(std::move(work));
+  return true;
+}
+
+// Builds the tree of as many of the next questions as the cache could ever hold; returns its blocks.
+int Engine::build_part(ScoreJob& job) {
+  for (job.end = job.questions.size();; job.end = job.first + (job.end - job.first + 1) / 2) {
+    ScoreTrie trie;
+    Usage usage;
+    for (std::size_t q = job.first; q < job.end; ++q) {
+      const ScoreJob::Question& question = job.questions[q];
+      const int fresh = trie.insert(question.prompt);
+      usage.prompt_tokens += static_cast<std::int64_t>(question.prompt.size());
+      usage.cached_tokens += static_cast<std::int64_t>(question.prompt.size()) - fresh;
+      for (const std::vector<std::int32_t>& option : question.options) {
+        usage.output_tokens += static_cast<std::int64_t>(option.size());
+        if (option.size() < 2) continue;
+        std::vector<std::int32_t> path = question.prompt;
+        path.insert(path.end(), option.begin(), option.end() - 1);
+        trie.insert(path);
+      }
+    }
+    int blocks = 0;
+    for (const ScoreTrie::Node& node : trie.nodes()) blocks += blocks_for(static_cast<int>(node.tokens.size()));
+    if (blocks > cache_.capacity() && job.end - job.first > 1) continue;
+
+    std::size_t value = 0;
+    for (std::size_t q = job.first; q < job.end; ++q) {
+      for (const std::vector<std::int32_t>& option : job.questions[q].options) {
+        std::vector<std::int32_t> path = job.questions[q].prompt;
+        for (const std::int32_t token : option) {
+          trie.want(path, static_cast<int>(path.size()) - 1, token, value++);
+          path.push_back(token);
+        }
+      }
+    }
+    job.values.assign(value, 0.0);
+    job.scores.usage += usage;
+    std::vector<Work*> by_node(trie.nodes().size());
+    for (const int id : trie.sort()) {
+      const ScoreTrie::Node& node = trie.nodes()[id];
+      auto work = std::make_unique<Work>();
+      work->job = &job;
+      work->parent = node.parent < 0 ? nullptr : by_node[node.parent];
+      work->start = node.start;
+      work->tokens = node.tokens;
+      work->wants = node.wants;
+      by_node[id] = work.get();
+      job.works.push_back(std::move(work));
+    }
+    return blocks;
+  }
+}
+
+bool Engine::admit(ScoreJob& job) {
+  if (job.works.empty()) build_part(job);
+  std::int64_t reused = 0;
+  for (std::size_t i = 0; i < job.works.size(); ++i) {
+    Work& work = *job.works[i];
+    const int size = static_cast<int>(work.tokens.size());
+    bool placed = true;
+    if (work.parent == nullptr) {
+      const int computable = work.wants.empty() ? size : work.wants.front().offset;
+      placed = place(work, size, computable / kBlockTokens);
+      reused += work.computed;
+    } else {
+      placed = cache_.available() >= blocks_for(size);
+    }
+    if (!placed) {
+      for (std::size_t j = 0; j < i; ++j) {
+        Work& other = *job.works[j];
+        release(other);
+        other.spans.clear();
+        other.serial = 0;
+        other.awaited.reset();
+        other.computed = other.published = other.ready = 0;
+      }
+      return false;
+    }
+    if (work.parent == nullptr) continue;
+    work.spans = work.parent->spans;
+    int used = 0;  // of the places so far
+    for (Span& span : work.spans) {
+      span.count = std::min(span.count, work.start - used);
+      used += span.count;
+    }
+    for (int b = 0; b < blocks_for(size); ++b) {
+      work.held.push_back(cache_.allocate());
+      work.spans.push_back({work.held.back(), kBlockTokens});
+    }
+  }
+  job.scores.usage.cached_tokens += reused;
+  return true;
+}
+
+}  // namespace precept::infer

@@ -1,4 +1,7 @@
+#include <cstdio>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "precept/core/digest.h"
 #include "precept/revise/fields.h"
@@ -58,6 +61,20 @@ Status check(const ReviseOptions& options) {
     }
   }
   return {};
+}
+
+std::vector<RunItem> items_of(std::vector<Prompt> prompts) {
+  std::vector<RunItem> items;
+  items.reserve(prompts.size());
+  for (Prompt& prompt : prompts) {
+    RunItem item;
+    item.ordinal = static_cast<std::int64_t>(items.size());
+    item.id = std::move(prompt.id);
+    item.messages = std::move(prompt.messages);
+    item.tags = std::move(prompt.tags);
+    items.push_back(std::move(item));
+  }
+  return items;
 }
 
 std::string revise_recipe(const ReviseOptions& options, const Constitution& constitution, const ModelInfo& policy,

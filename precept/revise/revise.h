@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "precept/constitution/constitution.h"
+#include "precept/constitution/prompts.h"
 #include "precept/core/events.h"
 #include "precept/core/result.h"
 #include "precept/core/task.h"
@@ -45,6 +46,9 @@ Status check(const ReviseOptions& options);
 // of constitution and templates, model digests. The prompts are checked by RunStore::set_items.
 std::string revise_recipe(const ReviseOptions& options, const Constitution& constitution,
                           const ModelInfo& policy, const ModelInfo& judge);
+
+// The prompts of a file as the items of a run, for RunStore::set_items.
+std::vector<RunItem> items_of(std::vector<Prompt> prompts);
 
 // What an item needs of its run. All references outlive the items.
 struct ReviseRun {

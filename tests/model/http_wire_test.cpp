@@ -131,7 +131,7 @@ TEST(ParseAnswer, SurvivesMutations) {
     EXPECT_TRUE(parse_answer(good.substr(0, n), request, answer).has_value()) << n;
   }
   Rng rng(RngKey{.seed = 3});
-  for (int i = 0; i < 20'000; ++i) {
+  for (int i = 0; i < 5000; ++i) {
     std::string changed = good;
     changed[rng.below(changed.size())] = static_cast<char>(rng.below(256));
     changed[rng.below(changed.size())] = static_cast<char>(rng.below(256));

@@ -1,0 +1,120 @@
+// precept pocket: the built-in world and model.
+
+#include <cstdio>
+#include <memory>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/command.h"
+#include "cli/lm_library.h"
+#include "cli/pocket_build.h"
+#include "precept/core/io.h"
+#include "worlds/pocket/documents.h"
+#include "worlds/pocket/oracle.h"
+
+namespace precept {
+namespace {
+
+template <class Visit>
+void for_each_field(PocketBuildOptions& o, Visit visit) {
+  visit("out", o.out, "checkpoint folder to write");
+  visit("state", o.state, "folder of the resumable state (default: OUT.state)");
+  visit("seed", o.seed, "seed of corpus, weights and order");
+  visit("documents", o.documents, "documents of the corpus, each seen once");
+  visit("vocab_size", o.vocab_size, "tokens of the vocabulary, at most 4096");
+  visit("hidden_size", o.hidden_size, "width");
+  visit("layers", o.layers, "layers");
+  visit("heads", o.heads, "attention heads");
+  visit("intermediate_size", o.intermediate_size, "width of the feed-forward part");
+  visit("batch_tokens", o.batch_tokens, "tokens of one step");
+  visit("lr", o.lr, "highest learning rate");
+  visit("threads", o.threads, "threads; 0: all cores");
+  visit("from", o.from, "go on from this checkpoint and its tokenizer");
+  visit("first_document", o.first_document, "with --from: number of the first document");
+}
+
+struct PocketPromptsOptions {
+  std::string out;
+  std::string split = "train";
+  int count = 2000;
+  std::uint64_t seed = 1;
+};
+
+template <class Visit>
+void for_each_field(PocketPromptsOptions& o, Visit visit) {
+  visit("out", o.out, "file to write (default: stdout)");
+  visit("split", o.split, "train or held-out");
+  visit("count", o.count, "prompts");
+  visit("seed", o.seed, "seed");
+}
+
+Status put(const std::string& path, const std::string& text) {
+  if (!path.empty()) return write_file(path, text);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return {};
+}
+
+Result<int> build(const PocketBuildOptions& options, const EventSink& events) {
+  const auto lm = lm_library();
+  if (!lm) return tl::unexpected(lm.error());
+  const auto summary = build_pocket(**lm, options, events);
+  if (!summary) return tl::unexpected(summary.error());
+  std::printf("%s: %lld tokens in %lld steps, loss %.4f, %.0f tokens/s\n", options.out.c_str(),
+              static_cast<long long>(summary->tokens), static_cast<long long>(summary->steps), summary->last_loss,
+              summary->tokens_per_s);
+  return 0;
+}
+
+Result<int> write_prompts(const PocketPromptsOptions& options) {
+  if (options.split != "train" && options.split != "held-out") {
+    return bad_input("unknown split '" + options.split + "'", "use train or held-out");
+  }
+  if (options.count < 1 || options.count > 10'000'000) return bad_input("--count is out of range", "1 to 10,000,000");
+  const auto split = options.split == "train" ? pocket::Split::kTrain : pocket::Split::kHeldOut;
+  std::string lines;
+  for (const Prompt& prompt : pocket::pocket_prompts(split, options.count, options.seed)) {
+    const nlohmann::ordered_json line = {{"id", prompt.id}, {"prompt", prompt.messages[0].content}, {"tags", prompt.tags}};
+    lines += line.dump() + "\n";
+  }
+  if (const auto written = put(options.out, lines); !written) return tl::unexpected(written.error());
+  return 0;
+}
+
+Result<int> write_corpus(const PocketPromptsOptions& options) {
+  if (options.count < 1 || options.count > 10'000'000) return bad_input("--count is out of range", "1 to 10,000,000");
+  std::string lines;
+  for (int i = 0; i < options.count; ++i) {
+    nlohmann::ordered_json messages;
+    for (const Message& m : pocket::make_document(options.seed, static_cast<std::uint64_t>(i)).messages) {
+      messages.push_back({{"role", m.role}, {"content", m.content}});
+    }
+    lines += nlohmann::ordered_json{{"messages", messages}}.dump() + "\n";
+  }
+  if (const auto written = put(options.out, lines); !written) return tl::unexpected(written.error());
+  return 0;
+}
+
+}  // namespace
+
+void add_pocket(CLI::App& app, Context& context) {
+  CLI::App* pocket = app.add_subcommand("pocket", "the built-in world and model (a synthetic test bed)");
+  pocket->require_subcommand(1);
+
+  CLI::App* build_command = pocket->add_subcommand("build", "make the corpus, train the tokenizer, pretrain the model");
+  const auto build_options = std::make_shared<PocketBuildOptions>();
+  add_fields(*build_command, *build_options);
+  build_command->callback([&context, build_options] {
+    context.action = [&context, build_options] { return build(*build_options, context.events); };
+  });
+
+  const auto add_writer = [&](const char* name, const char* help, Result<int> (*write)(const PocketPromptsOptions&)) {
+    CLI::App* command = pocket->add_subcommand(name, help);
+    const auto options = std::make_shared<PocketPromptsOptions>();
+    add_fields(*command, *options);
+    command->callback([&context, options, write] { context.action = [options, write] { return write(*options); }; });
+  };
+  add_writer("prompts", "write prompts of the world as JSONL", write_prompts);
+  add_writer("corpus", "write documents of the pretraining corpus as JSONL (--split is ignored)", write_corpus);
+}
+
+}  // namespace precept

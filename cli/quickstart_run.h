@@ -1,0 +1,60 @@
+#pragma once
+// The whole of Precept on one model, as `precept quickstart` runs it: evaluate, loop, SFT, evaluate again, report.
+
+#include <cstdint>
+#include <string>
+
+#include "precept/core/events.h"
+#include "precept/core/result.h"
+#include "precept/evaluate/evaluate.h"
+#include "precept/lm/api.h"
+#include "precept/revise/revise.h"
+
+namespace precept {
+
+struct QuickstartOptions {
+  std::string out = "runs/quickstart";  // the run folder
+  std::string constitution;             // empty: the default constitution
+  int prompts = 2000;                   // prompts of the loop (training part of the pocket world)
+  int held_out = 1200;                  // prompts of both evaluations (held-out part)
+  int judge_cases = 400;                // held-out prompts on which the judge itself is measured
+  std::uint64_t seed = 1;
+  int epochs = 3;                       // of SFT
+  double lr = 1e-3;                     // of SFT
+  int batch_tokens = 4096;              // tokens of one SFT step
+  std::string selection = "applicable"; // or "random"
+  bool revise_compliant = false;        // with "random": the 2022 paper's loop
+  int max_rounds = 4;
+  int threads = 0;                      // 0: all cores; changes no result
+  int batch = 64;                       // sequences decoded together; changes no result
+};
+
+// The one list of these options: flags, help and recipe.toml come from it.
+template <class Visit>
+void for_each_field(QuickstartOptions& o, Visit visit) {
+  visit("out", o.out, "run folder");
+  visit("constitution", o.constitution, "constitution file (default: the one that comes with Precept)");
+  visit("prompts", o.prompts, "prompts of the loop, from the training part of the pocket world");
+  visit("held_out", o.held_out, "prompts of both evaluations, from the held-out part");
+  visit("judge_cases", o.judge_cases, "held-out prompts on which the judge itself is measured");
+  visit("seed", o.seed, "seed of everything");
+  visit("epochs", o.epochs, "passes of the fine-tuning");
+  visit("lr", o.lr, "highest learning rate of the fine-tuning");
+  visit("batch_tokens", o.batch_tokens, "tokens of one step of the fine-tuning");
+  visit("selection", o.selection, "which principles: applicable (asked of the model) or random");
+  visit("revise_compliant", o.revise_compliant, "revise without judging, max-rounds times (the 2022 paper's way)");
+  visit("max_rounds", o.max_rounds, "critiques and revisions of one item at most");
+  visit("threads", o.threads, "threads; 0: all cores (changes no result)");
+  visit("batch", o.batch, "sequences decoded together (changes no result)");
+}
+
+struct QuickstartResult {
+  Evaluation base, sl;
+  std::string report;  // path of report.html
+  double seconds = 0;  // of all sessions that worked on this run
+};
+
+// Resumes what was interrupted; a finished run is returned as it is. Refuses a folder that began with other options.
+Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions& options, const EventSink& events);
+
+}  // namespace precept

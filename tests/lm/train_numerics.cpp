@@ -29,8 +29,8 @@ LlamaConfig tiny(bool tied) {
   return config;
 }
 
-std::vector<float> random_weights(const Layout& layout, double spread = 0.3) {
-  std::vector<float> weights(layout.size);
+nn::Floats random_weights(const Layout& layout, double spread = 0.3) {
+  nn::Floats weights(layout.size);
   Rng rng({7, 0, 0, 0});
   for (const nn::Param& param : layout.params) {
     for (std::size_t i = 0; i < param.size(); ++i) {

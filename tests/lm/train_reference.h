@@ -45,8 +45,8 @@ inline void reference_rotate(Row& heads, int dim, int position, double theta) {
 }
 
 // [i] = log p(tokens[i] | tokens before it); [0] = 0.
-template <class Number>
-std::vector<double> reference_logprobs(const nn::Layout& layout, const std::vector<Number>& flat,
+template <class Numbers>
+std::vector<double> reference_logprobs(const nn::Layout& layout, const Numbers& flat,
                                        const std::vector<std::int32_t>& tokens) {
   const LlamaConfig& c = layout.config;
   const std::vector<double> all(flat.begin(), flat.end());

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "precept/lm/nn/kernels.h"
+#include "precept/lm/nn/memory.h"
 
 namespace precept::nn {
 namespace {
@@ -57,23 +58,10 @@ void pack_rows(int k, int n, const float* b, std::size_t ldb, float* packed) {
   }
 }
 
-void pack_cols(int k, int n, const float* w, std::size_t ldw, float* packed) {
-  for (int j = 0; j < n; j += kPanel, packed += std::size_t(k) * kPanel) {
-    for (int x = 0; x < kPanel; ++x) {
-      const float* source = w + std::size_t(j + x) * ldw;
-      float* target = packed + x;
-      if (j + x < n) {
-        for (int i = 0; i < k; ++i) target[std::size_t(i) * kPanel] = source[i];
-      } else {
-        for (int i = 0; i < k; ++i) target[std::size_t(i) * kPanel] = 0.0F;
-      }
-    }
-  }
-}
-
-constexpr int kBlock = kRows * 4;  // rows of A copied together
-constexpr int kBlockStride = 64;   // floats from one k to the next in the copy
-static_assert(kBlock <= kBlockStride);
+constexpr int kTiles = 4;      // tiles of rows copied together
+constexpr int kTileRows = 16;  // floats from one k to the next in a copied tile
+constexpr int kDepth = 256;    // k of one pass: a panel of that depth stays in the nearest cache
+static_assert(kRows <= kTileRows && kWidth <= kTileRows);
 
 // One tile: R rows of C and one panel.
 template <int R>
@@ -83,7 +71,7 @@ void tile(int k, const float* __restrict a, const float* __restrict panel, float
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec{};
   }
-  for (int i = 0; i < k; ++i, panel += kPanel, a += kBlockStride) {
+  for (int i = 0; i < k; ++i, panel += kPanel, a += kTileRows) {
     Vec b[kVectors];
     for (int v = 0; v < kVectors; ++v) b[v] = *reinterpret_cast<const Vec*>(panel + v * kWidth);
 #pragma GCC unroll 14
@@ -139,48 +127,77 @@ void transpose(Vec (&v)[kWidth]) {
   }
 }
 
-// Copies `rows` rows of A, k floats each, so that one column of them lies together.
-void copy_rows(int rows, int k, const float* a, std::size_t lda, float* block) {
+// Copies up to kTileRows rows of k floats each so that target[i * step + r] is source[r][i].
+void turn(int rows, int k, const float* source, std::size_t lds, float* target, std::size_t step) {
   for (int r0 = 0; r0 < rows; r0 += kWidth) {
     const int some = rows - r0 < kWidth ? rows - r0 : kWidth;
-    const float* source = a + r0 * lda;
+    const float* from = source + r0 * lds;
+    float* to = target + r0;
     int i = 0;
     for (; i + kWidth <= k; i += kWidth) {
       Vec v[kWidth] = {};
-      for (int r = 0; r < some; ++r) v[r] = *reinterpret_cast<const Vec*>(source + r * lda + i);
+      for (int r = 0; r < some; ++r) v[r] = *reinterpret_cast<const Vec*>(from + r * lds + i);
       transpose(v);
-      for (int j = 0; j < kWidth; ++j) {
-        *reinterpret_cast<Vec*>(block + (i + j) * kBlockStride + r0) = v[j];
-      }
+      for (int j = 0; j < kWidth; ++j) *reinterpret_cast<Vec*>(to + (i + j) * step) = v[j];
     }
     for (; i < k; ++i) {
-      for (int r = 0; r < some; ++r) block[i * kBlockStride + r0 + r] = source[r * lda + i];
+      for (int r = 0; r < kWidth; ++r) to[i * step + r] = r < some ? from[r * lds + i] : 0.0F;
     }
   }
 }
 
-// Blocks of rows stay in the nearest cache while every panel passes over them. They are copied
-// first: in place their lines, a large stride apart, would evict each other.
-void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
-          const float* packed, float* c, std::size_t ldc, bool add) {
-  thread_local std::vector<float> copy;
-  if (copy.size() < std::size_t(k) * kBlockStride) copy.resize(std::size_t(k) * kBlockStride);
-  float* block = copy.data();
-  for (int i0 = 0; i0 < m; i0 += kBlock) {
-    const int count = m - i0 < kBlock ? m - i0 : kBlock;
-    if (col == 1) {
-      copy_rows(count, k, a + i0 * row, row, block);
-    } else {
-      for (int i = 0; i < k; ++i) {
-        std::memcpy(block + i * kBlockStride, a + i * col + i0, sizeof(float) * std::size_t(count));
+void pack_cols(int k, int n, const float* w, std::size_t ldw, float* packed) {
+  for (int j = 0; j < n; j += kPanel, packed += std::size_t(k) * kPanel) {
+    for (int x = 0; x < kPanel; x += kTileRows) {
+      const int left = n - j - x;
+      if (left > 0) {
+        const int rows = left < kTileRows ? left : kTileRows;
+        turn(rows, k, w + std::size_t(j + x) * ldw, ldw, packed + x, kPanel);
+      }
+      // Whole columns beyond the last: turn() left what lies beyond the vectors it wrote.
+      const int written = left <= 0 ? 0 : (left + kWidth - 1) / kWidth * kWidth;
+      for (int i = 0; written < kTileRows && i < k; ++i) {
+        for (int r = written; r < kTileRows; ++r) packed[std::size_t(i) * kPanel + x + r] = 0.0F;
       }
     }
-    const float* panel = packed;
-    for (int j = 0; j < n; j += kPanel, panel += std::size_t(k) * kPanel) {
-      const int width = n - j < kPanel ? n - j : kPanel;
-      for (int i = 0; i < count; i += kRows) {
-        const int rows = count - i < kRows ? count - i : kRows;
-        tile_of<kRows>(rows, k, block + i, panel, c + (i0 + i) * ldc + j, ldc, width, add);
+  }
+}
+
+// Copies k columns of A's rows first..first + rows - 1 into tiles.
+void copy_block(int rows, int k, const float* a, std::size_t row, std::size_t col, float* tiles) {
+  for (int r = 0; r < rows; r += kRows, tiles += k * kTileRows) {
+    const int some = rows - r < kRows ? rows - r : kRows;
+    if (col == 1) {
+      turn(some, k, a + r * row, row, tiles, kTileRows);
+    } else if (some == kRows) {
+      for (int i = 0; i < k; ++i) std::memcpy(tiles + i * kTileRows, a + i * col + r, sizeof(float) * kRows);
+    } else {
+      for (int i = 0; i < k; ++i) {
+        for (int x = 0; x < some; ++x) tiles[i * kTileRows + x] = a[i * col + r + x];
+      }
+    }
+  }
+}
+
+// A block of A's rows is copied (in place its lines, a large stride apart, would evict each other);
+// then every panel passes over it.
+void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
+          const float* packed, float* c, std::size_t ldc, bool add) {
+  alignas(64) float tiles[kTiles * kTileRows * kDepth];
+  constexpr int kBlock = kTiles * kRows;
+  for (int k0 = 0; k0 < k; k0 += kDepth) {
+    const int depth = k - k0 < kDepth ? k - k0 : kDepth;
+    for (int i0 = 0; i0 < m; i0 += kBlock) {
+      const int count = m - i0 < kBlock ? m - i0 : kBlock;
+      copy_block(count, depth, a + i0 * row + k0 * col, row, col, tiles);
+      const float* panel = packed + std::size_t(k0) * kPanel;
+      for (int j = 0; j < n; j += kPanel, panel += std::size_t(k) * kPanel) {
+        const int width = n - j < kPanel ? n - j : kPanel;
+        const float* tile_a = tiles;
+        for (int i = 0; i < count; i += kRows, tile_a += depth * kTileRows) {
+          const int rows = count - i < kRows ? count - i : kRows;
+          tile_of<kRows>(rows, depth, tile_a, panel, c + (i0 + i) * ldc + j, ldc, width, add || k0 > 0);
+        }
       }
     }
   }

@@ -21,11 +21,11 @@ struct Span {
 
 // What one layer keeps from forward for backward.
 struct Saved {
-  std::vector<float> in_TC, norm1_TC, rstd1_T, qkv_TW, attended_TX, mid_TC, norm2_TC, rstd2_T,
+  Floats in_TC, norm1_TC, rstd1_T, qkv_TW, attended_TX, mid_TC, norm2_TC, rstd2_T,
       gate_up_TF2, swiglu_TF, probabilities;
 };
 
-float* sized(std::vector<float>& v, std::size_t n) {
+float* sized(Floats& v, std::size_t n) {
   if (v.size() < n) v.resize(n);
   return v.data();
 }
@@ -36,9 +36,9 @@ struct Pass::Buffers {
   std::vector<Saved> layers;
   std::vector<Span> spans;
   std::vector<int> position_T, token_T;
-  std::vector<float> cos_SD, sin_SD;  // half of D each
+  Floats cos_SD, sin_SD;  // half of D each
   int angles = 0;
-  std::vector<float> last_TC, final_TC, rstd_T, picked_PC, logits_PV, dpicked_PC, dx_TC, dnorm_TC,
+  Floats last_TC, final_TC, rstd_T, picked_PC, logits_PV, dpicked_PC, dx_TC, dnorm_TC,
       dqkv_TW, dattended_TX, dswiglu_TF, packed, packed2, scores, turned;
   std::vector<int> row_P, target_P;
   std::vector<float> weight_P;
@@ -125,8 +125,8 @@ struct Head {
   float scale;
 
   void forward(const float* q, const float* key, const float* value, float* probabilities,
-               std::size_t stride, float* out, std::size_t out_row, std::vector<float>& packed,
-               std::vector<float>& packed2) const {
+               std::size_t stride, float* out, std::size_t out_row, Floats& packed,
+               Floats& packed2) const {
     float* keys = sized(packed, packed_size(std::size_t(dim), std::size_t(length)));
     float* values = sized(packed2, packed_size(std::size_t(length), std::size_t(dim)));
     k.pack_cols(dim, length, key, row, keys);
@@ -151,7 +151,7 @@ struct Head {
   // dq, dk, dv += gradients. `scores` and the packed buffers are scratch.
   void backward(const float* q, const float* key, const float* value, const float* probabilities,
                 std::size_t stride, const float* dout, std::size_t out_row, float* dq, float* dkey,
-                float* dvalue, std::vector<float>& scores, std::vector<float>& packed) const {
+                float* dvalue, Floats& scores, Floats& packed) const {
     const std::size_t n = std::size_t(length);
     float* ds = sized(scores, n * stride);
     // dV = P^T dO

@@ -13,6 +13,7 @@
 #include "precept/checkpoint/llama_config.h"
 #include "precept/lm/api.h"
 #include "precept/lm/nn/kernels.h"
+#include "precept/lm/nn/memory.h"
 
 namespace precept::nn {
 
@@ -51,7 +52,7 @@ class Weights {
   const float* forward(std::size_t offset) const { return forward_.data() + slot(offset); }
   const float* backward(std::size_t offset) const { return backward_.data() + slot(offset); }
 
-  std::vector<float> flat;  // as in the layout; the owner's to change
+  Floats flat;  // as in the layout; the owner's to change
 
  private:
   struct Matrix {
@@ -60,7 +61,7 @@ class Weights {
   };
   std::size_t slot(std::size_t offset) const;
   std::vector<Matrix> matrices_;  // sorted by offset
-  std::vector<float> forward_, backward_;
+  Floats forward_, backward_;
 };
 
 struct LossSum {

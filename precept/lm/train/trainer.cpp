@@ -71,7 +71,7 @@ class Trainer {
   nn::LossSum loss_and_gradient(const Batch& batch);
   double gradient_norm() const { return std::sqrt(std::accumulate(norms_.begin(), norms_.end(), 0.0)); }
   void update(AdamW& optimizer, double lr, double scale);
-  const std::vector<float>& weights() const { return weights_.flat; }
+  std::vector<float> weights() const { return {weights_.flat.begin(), weights_.flat.end()}; }
 
  private:
   void pack() {
@@ -84,7 +84,7 @@ class Trainer {
   int threads_;
   nn::Weights weights_;
   std::vector<nn::Pass> passes_;
-  std::array<std::vector<float>, kLanes> gradients_;
+  std::array<nn::Floats, kLanes> gradients_;
   std::vector<Slice> slices_;
   std::vector<double> norms_;
 };
@@ -111,7 +111,7 @@ nn::LossSum Trainer::loss_and_gradient(const Batch& batch) {
   std::array<nn::LossSum, kLanes> sums;
   share(threads_, kLanes, [&](int job) {
     const auto lane = static_cast<std::size_t>(job);
-    std::vector<float>& gradient = gradients_[lane];
+    nn::Floats& gradient = gradients_[lane];
     std::fill(gradient.begin(), gradient.end(), 0.0F);
     std::vector<const TrainExample*> chunk;
     std::size_t tokens = 0;

@@ -1,0 +1,39 @@
+#pragma once
+// Memory of the numerical buffers: cache-line aligned, and on large pages where the system has them,
+// since a step walks through more memory than the processor's page table cache covers.
+
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include <sys/mman.h>
+
+namespace precept::nn {
+
+template <class T>
+struct Aligned {
+  using value_type = T;
+  Aligned() = default;
+  template <class U>
+  Aligned(const Aligned<U>&) {}  // NOLINT: an allocator of another type is the same allocator
+
+  T* allocate(std::size_t n) {
+    constexpr std::size_t kLine = 64;
+    constexpr std::size_t kPage = std::size_t{2} << 20;
+    const std::size_t step = n * sizeof(T) >= kPage ? kPage : kLine;
+    const std::size_t bytes = (n * sizeof(T) + step - 1) / step * step;
+    void* memory = std::aligned_alloc(step, bytes);
+    if (!memory) throw std::bad_alloc();
+#ifdef MADV_HUGEPAGE
+    if (step == kPage) madvise(memory, bytes, MADV_HUGEPAGE);  // advice: refusal costs only speed
+#endif
+    return static_cast<T*>(memory);
+  }
+  void deallocate(T* memory, std::size_t) { std::free(memory); }
+  bool operator==(const Aligned&) const { return true; }
+};
+
+using Floats = std::vector<float, Aligned<float>>;
+
+}  // namespace precept::nn

@@ -28,13 +28,15 @@ Engine::Engine(ModelInfo info, Weights weights, TokenizerFiles files, const Engi
       choices_(std::min(tokenizer_.size(), weights_.config.vocab_size)),
       processor_{&nn::kernels(), &kernels()},
       cache_(BlockShape(weights_.config), options.cache_bytes),
+      rotary_(weights_.config, static_cast<int>(std::min<std::int64_t>(info_.context_tokens,
+                                                                       std::int64_t{cache_.capacity()} * kBlockTokens))),
       workers_(threads_of(options)) {
   const std::int32_t eos = weights_.config.eos_token_id;
   if (eos >= 0 && std::find(stop_ids_.begin(), stop_ids_.end(), eos) == stop_ids_.end()) {
     stop_ids_.push_back(eos);
   }
   for (int i = 0; i < workers_.threads(); ++i) {
-    lanes_.push_back(std::make_unique<Lane>(Lane{Forward(weights_, processor_, cache_), Sampler(*processor_.rows)}));
+    lanes_.push_back(std::make_unique<Lane>(Lane{Forward(weights_, rotary_, processor_, cache_), Sampler(*processor_.rows)}));
   }
 }
 

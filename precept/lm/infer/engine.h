@@ -82,6 +82,7 @@ class Engine : public Model {
   int choices_;  // tokens that may be generated: those the tokenizer has
   Processor processor_;
   Cache cache_;
+  Rotary rotary_;
   Workers workers_;
   std::vector<std::unique_ptr<Lane>> lanes_;
 

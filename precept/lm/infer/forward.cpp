@@ -12,8 +12,9 @@ constexpr int kLogitRows = 56;
 
 }  // namespace
 
-Forward::Forward(const Weights& weights, const Processor& processor, Cache& cache)
+Forward::Forward(const Weights& weights, const Rotary& rotary, const Processor& processor, Cache& cache)
     : weights_(weights),
+      rotary_(rotary),
       products_(*processor.products),
       row_kernels_(*processor.rows),
       cache_(cache),
@@ -128,7 +129,7 @@ void Forward::attention(const std::vector<Segment>& segments, const std::vector<
     for (int r = 0; r < pieces[p].rows; ++r) {
       float* q = queries + r * static_cast<std::size_t>(wide_);
       const std::size_t angle = static_cast<std::size_t>(first + r) * (D / 2);
-      row_kernels_.rotate(H + G, D, weights_.cosines.data() + angle, weights_.sines.data() + angle, q);
+      row_kernels_.rotate(H + G, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, q);
       float* key = base + key_at_R_[row + r];
       const float* k = q + queries_;
       for (int i = 0; i < keys_; ++i) key[i * kBlockTokens] = k[i];

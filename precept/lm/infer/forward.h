@@ -31,7 +31,8 @@ struct Processor {
 // Scratch of one thread. A row's results depend on its own sequence only, to the bit.
 class Forward {
  public:
-  Forward(const Weights& weights, const Processor& processor, Cache& cache);
+  // All are borrowed. Positions must be below those of `rotary`.
+  Forward(const Weights& weights, const Rotary& rotary, const Processor& processor, Cache& cache);
 
   // Called with a segment's index, the row within it, and V logits, which it may overwrite.
   using OnLogits = std::function<void(int segment, int row, float* logits)>;
@@ -51,6 +52,7 @@ class Forward {
               const OnLogits& on_logits);
 
   const Weights& weights_;
+  const Rotary& rotary_;
   const nn::Kernels& products_;
   const Kernels& row_kernels_;
   Cache& cache_;

@@ -1,6 +1,7 @@
 #include "precept/lm/infer/weights.h"
 
 #include <cmath>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -93,22 +94,21 @@ class Reader {
   std::optional<Error> error_;
 };
 
-void fill_rotary(Weights& weights) {
-  const int half = weights.config.head_dim / 2;
-  const auto positions = static_cast<std::size_t>(weights.config.max_position_embeddings);
-  weights.cosines.resize(positions * static_cast<std::size_t>(half));
-  weights.sines.resize(weights.cosines.size());
-  for (int i = 0; i < half; ++i) {
-    const double frequency = std::pow(weights.config.rope_theta, -2.0 * i / weights.config.head_dim);
-    for (std::size_t p = 0; p < positions; ++p) {
+}  // namespace
+
+Rotary::Rotary(const LlamaConfig& config, int positions) {
+  const auto half = static_cast<std::size_t>(config.head_dim / 2);
+  cosines.resize(static_cast<std::size_t>(positions) * half);
+  sines.resize(cosines.size());
+  for (std::size_t i = 0; i < half; ++i) {
+    const double frequency = std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / config.head_dim);
+    for (std::size_t p = 0; p < static_cast<std::size_t>(positions); ++p) {
       const double angle = static_cast<double>(p) * frequency;
-      weights.cosines[p * half + i] = static_cast<float>(std::cos(angle));
-      weights.sines[p * half + i] = static_cast<float>(std::sin(angle));
+      cosines[p * half + i] = static_cast<float>(std::cos(angle));
+      sines[p * half + i] = static_cast<float>(std::sin(angle));
     }
   }
 }
-
-}  // namespace
 
 Result<Weights> load_weights(const std::string& folder, const nn::Kernels& kernels) {
   Result<LlamaConfig> config = load_llama_config(folder);
@@ -152,7 +152,6 @@ Result<Weights> load_weights(const std::string& folder, const nn::Kernels& kerne
     if (head != nullptr && embed != nullptr && head->bytes == embed->bytes) reader.ignore(head->name);
   }
   if (Status read = reader.finish(); !read) return tl::unexpected(read.error());
-  fill_rotary(weights);
   return weights;
 }
 

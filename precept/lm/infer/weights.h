@@ -23,6 +23,11 @@ struct Weights {
   std::vector<Layer> layers;
   std::vector<float> norm;
   std::vector<float> head;            // packed
+};
+
+// Cosines and sines of the rotary angles of positions 0, 1, ...
+struct Rotary {
+  Rotary(const LlamaConfig& config, int positions);
   std::vector<float> cosines, sines;  // [positions, head_dim / 2]
 };
 

@@ -1,0 +1,79 @@
+#include "cli/open_model.h"
+
+#include <algorithm>
+#include <cctype>
+#include <cstdlib>
+#include <filesystem>
+#include <string_view>
+
+#include "cli/lm_library.h"
+#include "precept/model/http_model.h"
+#include "precept/model/scripted_model.h"
+
+namespace precept {
+namespace {
+
+constexpr const char* kForms =
+    "a model is: pocket, a checkpoint folder, http(s)://HOST:PORT/v1#NAME, or scripted:FILE.jsonl";
+
+bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
+
+// "gopher" of "gopher://x" or "gopher:x"; empty when there is no scheme. Paths may hold colons later on.
+std::string scheme_of(const std::string& uri) {
+  const std::size_t colon = uri.find(':');
+  if (colon == std::string::npos || colon == 0) return {};
+  const auto letter = [](unsigned char c) { return std::isalnum(c) != 0 || c == '+' || c == '-'; };
+  const auto end = uri.begin() + static_cast<std::ptrdiff_t>(colon);
+  return std::all_of(uri.begin(), end, letter) ? uri.substr(0, colon) : std::string();
+}
+
+Result<std::unique_ptr<Model>> open_checkpoint(const std::string& folder, const OpenOptions& options) {
+  const Result<const LmApi*> library = lm_library();
+  if (!library) return tl::unexpected(library.error());
+  return (*library)->open_checkpoint(folder, options.engine);
+}
+
+}  // namespace
+
+Result<std::string> pocket_folder() {
+  std::error_code error;
+  if (const char* named = std::getenv("PRECEPT_POCKET"); named != nullptr && *named != '\0') {
+    if (std::filesystem::is_directory(named, error)) return std::string(named);
+    return bad_input("PRECEPT_POCKET names no folder", "unset it to use the model that ships with Precept", named);
+  }
+  const std::filesystem::path here = program_folder();
+  for (const std::filesystem::path& folder :
+       {here / "../../../models/pocket", here / "../share/precept/models/pocket",
+        std::filesystem::path("models/pocket")}) {
+    if (std::filesystem::is_directory(folder, error)) return folder.lexically_normal().string();
+  }
+  return bad_input("the built-in model pocket is not where it should be",
+                   "run in the source tree, set PRECEPT_POCKET to its folder, or make it with precept pocket build");
+}
+
+Result<std::unique_ptr<Model>> open_model(const std::string& uri, const OpenOptions& options) {
+  if (uri.empty()) return bad_input("no model is named", kForms);
+  if (uri == "pocket") {
+    const Result<std::string> folder = pocket_folder();
+    if (!folder) return tl::unexpected(folder.error());
+    return open_checkpoint(*folder, options);
+  }
+  if (starts_with(uri, "http://") || starts_with(uri, "https://")) {
+    const Result<HttpOptions> http = http_options_from_environment();
+    if (!http) return tl::unexpected(http.error());
+    return open_http_model(uri, *http);
+  }
+  const std::string scripted = "scripted:";
+  if (starts_with(uri, scripted)) return open_scripted(uri.substr(scripted.size()));
+  std::error_code error;
+  if (std::filesystem::is_directory(uri, error)) return open_checkpoint(uri, options);
+  if (std::filesystem::exists(uri, error)) {
+    return bad_input("a model is a folder, and this is a file",
+                     "name the folder that holds config.json and model.safetensors", uri);
+  }
+  const std::string scheme = scheme_of(uri);
+  if (!scheme.empty()) return bad_input("no kind of model is called " + scheme + ": (" + uri + ")", kForms);
+  return bad_input("there is no model " + uri, kForms);
+}
+
+}  // namespace precept

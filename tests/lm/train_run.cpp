@@ -200,6 +200,57 @@ TEST_F(TrainRun, RefusesExamplesThatDoNotFit) {
   EXPECT_FALSE(train(options("x"), set, {}));
 }
 
+TEST_F(TrainRun, RefusesWhatTeachesNothing) {
+  TrainSet set = copy_task(10);
+  set.example = [](std::uint64_t) { return TrainExample{{1, 2}, {1, 0}}; };
+  const auto refused = train(options("x"), set, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().what, "no example has a token to learn");
+}
+
+TEST_F(TrainRun, RefusesFoldersBeforeItTrains) {
+  bool asked = false;
+  TrainSet set = copy_task(10);
+  const auto inner = set.example;
+  set.example = [&](std::uint64_t i) {
+    asked = true;
+    return inner(i);
+  };
+  std::filesystem::create_directories(folder_);
+  ASSERT_TRUE(write_file(folder_ + "/file", "x"));
+  EXPECT_FALSE(train(options("file/below"), set, {}));
+  TrainOptions o = options("x");
+  o.state = folder_ + "/file/below";
+  EXPECT_FALSE(train(o, set, {}));
+  o = options("x");
+  o.tokenizer_folder = folder_ + "/nowhere";
+  const auto refused = train(o, set, {});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().file, o.tokenizer_folder);
+  EXPECT_FALSE(asked);
+}
+
+TEST_F(TrainRun, CopiesTheTokenizersFiles) {
+  ASSERT_TRUE(make_folder(folder_ + "/tokenizer"));
+  ASSERT_TRUE(write_file(folder_ + "/tokenizer/tokenizer.json", "{}"));
+  ASSERT_TRUE(write_file(folder_ + "/tokenizer/chat.json", "[]"));
+  TrainOptions o = options("x");
+  o.tokenizer_folder = folder_ + "/tokenizer";
+  ASSERT_TRUE(train(o, copy_task(20), {}));
+  EXPECT_EQ(*read_file(o.out + "/tokenizer.json"), "{}");
+  EXPECT_EQ(*read_file(o.out + "/chat.json"), "[]");
+}
+
+TEST_F(TrainRun, AnExceptionOfTheDataReachesTheCaller) {
+  TrainSet set = copy_task(500);
+  const auto inner = set.example;
+  set.example = [&](std::uint64_t i) {
+    if (i == 77) throw Killed{};
+    return inner(i);
+  };
+  EXPECT_THROW((void)train(options("x"), set, {}), Killed);
+}
+
 TEST_F(TrainRun, CutsAndCountsLongExamples) {
   TrainOptions o = options("x");
   o.max_tokens = 6;

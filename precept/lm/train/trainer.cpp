@@ -5,12 +5,16 @@
 #include <atomic>
 #include <chrono>
 #include <cmath>
+#include <exception>
+#include <filesystem>
+#include <mutex>
 #include <numeric>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "precept/checkpoint/safetensors.h"
+#include "precept/core/io.h"
 #include "precept/lm/train/state.h"
 
 namespace precept {
@@ -28,16 +32,26 @@ double since(Clock::time_point start) {
 }
 
 // Runs work(0..jobs-1) on `threads` threads; which thread does which does not matter to the result.
+// The first exception (memory) is thrown again here.
 template <class Work>
 void share(int threads, int jobs, const Work& work) {
   std::atomic<int> taken{0};
+  std::mutex mutex;
+  std::exception_ptr thrown;
   const auto run = [&] {
-    for (int job = taken++; job < jobs; job = taken++) work(job);
+    try {
+      for (int job = taken++; job < jobs; job = taken++) work(job);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!thrown) thrown = std::current_exception();
+      taken = jobs;
+    }
   };
   std::vector<std::thread> others;
   for (int i = 1; i < std::min(threads, jobs); ++i) others.emplace_back(run);
   run();
   for (std::thread& other : others) other.join();
+  if (thrown) std::rethrow_exception(thrown);
 }
 
 // A slice of one tensor, for the optimiser.
@@ -170,6 +184,13 @@ Status check(const TrainOptions& o, const TrainSet& set) {
   if (!(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1)) return bad_input("beta1 and beta2 must be in [0, 1)");
   if (!(o.eps > 0)) return bad_input("eps must be positive");
   if (!(o.weight_decay >= 0) || !(o.clip_norm >= 0)) return bad_input("weight_decay and clip_norm must not be negative");
+  std::error_code error;
+  if (!o.tokenizer_folder.empty() && !std::filesystem::is_directory(o.tokenizer_folder, error)) {
+    return bad_input("there is no such folder of tokenizer files", "", o.tokenizer_folder);
+  }
+  // Better now than after the training.
+  if (Status made = make_folder(o.out); !made) return made;
+  if (!o.state.empty()) return make_folder(o.state);
   return {};
 }
 
@@ -276,6 +297,9 @@ Status run_steps(const TrainOptions& options, const TrainSet& set, const nn::Lay
         if (Status saved = save_state(options.state, state); !saved) return saved;
       }
     }
+  }
+  if (state.optimizer.step == 0) {
+    return bad_input("no example has a token to learn", "every weight after an example's first token is 0");
   }
   state.summary.seconds = seconds_before + since(start);
   report.progress(state.summary.examples);

@@ -169,7 +169,7 @@ Result<JudgeQuality> evaluate_judge(Model& judge, const std::vector<JudgeCase>& 
       auto request = plan.judging ? requests.judge_text(one.prompt, one.answer, plan.principles)
                                   : requests.select_text(one.prompt, plan.principles);
       judge.submit(std::move(request), [&, i, done](Result<Generation> answer) {
-        const auto read = answer ? requests.read(answer->text, plans[i].principles.size())
+        const auto read = answer ? requests.read(answer->text, plans[i].judging, plans[i].principles)
                                  : std::vector<std::optional<double>>{};
         keep(plans[i], read, replies[i]);
         done(answer ? Status() : after(answer.error()));

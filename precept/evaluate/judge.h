@@ -32,7 +32,7 @@ struct JudgeRequests {
   std::function<ScoreRequest(const Prompt&, const std::string& answer, const Principles&)> judge;
   std::function<GenerateRequest(const Prompt&, const Principles&)> select_text;
   std::function<GenerateRequest(const Prompt&, const std::string& answer, const Principles&)> judge_text;
-  std::function<std::vector<std::optional<double>>(const std::string& text, std::size_t principles)> read;
+  std::function<std::vector<std::optional<double>>(const std::string& text, bool judging, const Principles&)> read;
 };
 
 // P(first option) among two; nullopt unless there are two finite numbers.

@@ -115,7 +115,7 @@ TEST(Judge, ReadsTextWhereAModelCannotScore) {
     g.messages = {{"user", answer}};
     return g;
   };
-  r.read = [](const std::string& text, std::size_t) {
+  r.read = [](const std::string& text, bool, const JudgeRequests::Principles&) {
     std::vector<std::optional<double>> out;
     for (const char c : text) {
       if (c != ' ') out.push_back(c == 'y' ? 1.0 : 0.0);

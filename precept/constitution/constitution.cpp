@@ -97,6 +97,7 @@ Parsed parse_at_depth(const std::string& path, int depth) {
   if (depth >= kMaxExtends) {
     parsed.error(parsed.extends_line, "extends is followed at most " + std::to_string(kMaxExtends) + " files deep",
                  "does a file extend itself?");
+    parsed.whole = false;
     return finish(std::move(parsed));
   }
   const std::string base_path = (std::filesystem::path(path).parent_path() / parsed.extends).string();

@@ -19,6 +19,7 @@ struct Parsed {
   bool prose = false;  // Markdown
   std::string extends;   // the file it builds on, as written
   int extends_line = 0;
+  int priorities_line = 0;  // where the file itself gives priorities
   std::size_t inherited = 0;        // the first so many principles come from there
   std::vector<int> priority_lines;  // of the own principles, where given (0: not)
 

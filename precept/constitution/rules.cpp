@@ -124,11 +124,16 @@ void check_pairs(Parsed& parsed) {
   }
 }
 
+// Only in a file that is otherwise right: a misspelt priority leaves its tier empty, too.
 void check_tiers(Parsed& parsed) {
+  for (const Finding& f : parsed.findings) {
+    if (f.severity == Finding::Severity::kError) return;
+  }
+  if (parsed.priorities_line == 0) return;
   for (const std::string& tier : parsed.constitution.priorities) {
     const auto& all = parsed.constitution.principles;
     const bool used = std::any_of(all.begin(), all.end(), [&](const Principle& p) { return p.priority == tier; });
-    if (!used) parsed.warn(1, "tier " + in_quotes(tier) + " has no principle", "remove it from priorities or add one");
+    if (!used) parsed.warn(parsed.priorities_line, "tier " + in_quotes(tier) + " has no principle", "remove it from priorities or add one");
   }
 }
 

@@ -34,7 +34,7 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 std::string nearest(std::string_view word, const std::vector<std::string>& known) {
   if (word.size() > 64) return {};
   std::string best;
-  std::size_t best_distance = 1 + std::max<std::size_t>(1, word.size() / 3);
+  std::size_t best_distance = 1 + std::max<std::size_t>(word.size() < 4 ? 1 : 2, word.size() / 3);
   for (const std::string& candidate : known) {
     const std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) {

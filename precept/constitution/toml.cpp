@@ -51,7 +51,7 @@ std::string trimmed(std::string_view text) {
 // Reads one table after another and says what it finds on the way.
 class Reader {
  public:
-  explicit Reader(Parsed& parsed) : parsed_(parsed), out_(parsed.constitution) {}
+  Reader(Parsed& parsed, std::string_view text) : parsed_(parsed), out_(parsed.constitution), text_(text) {}
 
   void read(const toml::table& root) {
     check_keys(root, kSections, "");
@@ -115,6 +115,7 @@ class Reader {
   }
 
   void read_priorities(const toml::node& node) {
+    parsed_.priorities_line = line_of_node(node);
     const toml::array* list = node.as_array();
     if (list == nullptr) {
       parsed_.error(line_of_node(node), std::string("priorities must be a list, found ") + type_word(node),
@@ -206,6 +207,17 @@ class Reader {
     }
   }
 
+  // Where a string's text begins: TOML drops a newline right after the opening quotes.
+  int first_line(const toml::node& node) const {
+    const int line = line_of_node(node);
+    if (static_cast<int>(node.source().end.line) == line) return line;
+    std::string_view rest = text_;
+    for (int i = 1; i < line && !rest.empty(); ++i) rest.remove_prefix(std::min(rest.find('\n'), rest.size() - 1) + 1);
+    const std::string source = trimmed(rest.substr(0, rest.find('\n')));
+    const std::string_view end = std::string_view(source).substr(source.size() < 3 ? 0 : source.size() - 3);
+    return end == "\"\"\"" || end == "'''" ? line + 1 : line;
+  }
+
   void read_templates(const toml::table& table) {
     check_keys(table, template_keys(), " in [templates]");
     for (const std::string& key : template_keys()) {
@@ -222,7 +234,7 @@ class Reader {
         parsed_.error(line_of_node(*node), "template " + key + " is empty", "fill it in or remove the line");
       }
       for (const PlaceholderProblem& problem : check_placeholders(key, text)) {
-        parsed_.error(line_of_node(*node) + problem.line_offset, problem.what, problem.hint);
+        parsed_.error(first_line(*node) + problem.line_offset, problem.what, problem.hint);
       }
       out_.templates[key] = text;
     }
@@ -230,6 +242,7 @@ class Reader {
 
   Parsed& parsed_;
   Constitution& out_;
+  std::string_view text_;
 };
 
 // Line of the first place nested so deeply that building or freeing the tree could exhaust the stack;
@@ -312,7 +325,7 @@ Parsed parse_toml(std::string_view text, const std::string& file) {
                  "strings need quotes; see docs/formats.md");
     return parsed;
   }
-  Reader(parsed).read(result.table());
+  Reader(parsed, text).read(result.table());
   parsed.whole = true;
   return parsed;
 }

@@ -136,6 +136,46 @@ TEST_P(TrainNumerics, GradientIsThatOfFiniteDifferencesInDouble) {
   }
 }
 
+// Heads wider than a panel, more tokens than one pass of a product, one key/value head for all.
+TEST(TrainLong, WideHeadsAndLongSequencesAreExactToo) {
+  LlamaConfig config = tiny(true);
+  config.head_dim = 40;
+  config.num_attention_heads = 2;
+  config.num_key_value_heads = 1;
+  config.num_hidden_layers = 1;
+  config.max_position_embeddings = 512;
+  const Layout layout(config);
+  Weights weights(layout);
+  weights.flat = random_weights(layout);
+  weights.pack(nn::kernels());
+  Pass pass(layout, nn::kernels());
+  const auto examples = random_examples({290}, 37);
+  const std::vector<double> expected = reference_logprobs(layout, weights.flat, examples[0].tokens);
+  const std::vector<float> got = pass.logprobs(weights, examples[0]);
+  for (std::size_t i = 1; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 2e-4) << "token " << i;
+
+  std::vector<float> gradient(layout.size, 0.0F);
+  pass.run(weights, pointers(examples), 0.01F, gradient.data());
+  std::vector<double> exact(weights.flat.begin(), weights.flat.end());
+  const auto loss = [&] {
+    const auto logp = reference_logprobs(layout, exact, examples[0].tokens);
+    double sum = 0;
+    for (std::size_t i = 1; i < logp.size(); ++i) sum -= 0.01 * logp[i] * double(examples[0].weights[i]);
+    return sum;
+  };
+  Rng rng({10, 0, 0, 0});
+  for (const nn::Param& param : layout.params) {
+    const std::size_t i = param.offset + rng.below(param.size());
+    const double kept = exact[i];
+    exact[i] = kept + 1e-5;
+    const double above = loss();
+    exact[i] = kept - 1e-5;
+    const double slope = (above - loss()) / 2e-5;
+    exact[i] = kept;
+    EXPECT_NEAR(gradient[i], slope, 2e-4 * (1 + std::abs(slope))) << param.name;
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Tied, TrainNumerics, testing::Values(true, false));
 
 TEST(TrainBatch, PackingChangesNeitherALossNorAGradient) {

@@ -137,14 +137,14 @@ Result<int> run_revise(ReviseCommand command, const EventSink& events) {
   auto prompts = load_prompts(common.prompts);
   if (!prompts) return pass(prompts.error());
 
-  EngineOptions engine;
-  engine.threads = common.threads;
-  engine.max_batch = common.batch;
-  const auto policy = open_model(common.model, engine);
+  OpenOptions open;
+  open.engine.threads = common.threads;
+  open.engine.max_batch = common.batch;
+  const auto policy = open_model(common.model, open);
   if (!policy) return pass(policy.error());
   Result<std::unique_ptr<Model>> other = std::unique_ptr<Model>();
   if (!common.judge.empty() && common.judge != common.model) {
-    other = open_model(common.judge, engine);
+    other = open_model(common.judge, open);
     if (!other) return pass(other.error());
   }
   Model& judge = *other ? **other : **policy;

@@ -10,8 +10,9 @@ namespace precept {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// A commit syncs the disk: finished steps wait this long for company, at most.
-constexpr std::chrono::milliseconds kCommitEvery{100};
+// A commit syncs the disk: finished steps wait for company, longer where the disk is slow, but not long.
+constexpr Clock::duration kCommitEvery = std::chrono::milliseconds(100);
+constexpr Clock::duration kCommitAtLeastEvery = std::chrono::seconds(1);
 
 // Keeps up to `concurrency` items in flight and the store up to date.
 class Scheduler {
@@ -114,9 +115,11 @@ class Scheduler {
   // Commits when it is time to; only then are items reported as done.
   Status save(bool now) {
     if (!run_.storage) return run_.storage;
-    if (!now && Clock::now() - saved_ < kCommitEvery) return {};
+    const auto begin = Clock::now();
+    if (!now && begin - saved_ < pause_) return {};
     if (Status status = run_.store.commit(); !status) return status;
     saved_ = Clock::now();
+    pause_ = std::clamp(4 * (saved_ - begin), kCommitEvery, kCommitAtLeastEvery);
     done_ += std::exchange(unreported_, 0);
     report();
     return {};
@@ -148,6 +151,7 @@ class Scheduler {
   bool exhausted_ = false;
   std::string warning_;
   Clock::time_point saved_ = Clock::now();
+  Clock::duration pause_ = kCommitEvery;  // between commits
 };
 
 }  // namespace

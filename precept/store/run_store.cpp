@@ -293,7 +293,8 @@ Result<RunStore> RunStore::open(const std::string& folder, const std::string& re
   if (*tables > 0) {
     if (Status status = impl->check_format(); !status) return pass(status);
   }
-  if (Status status = sql::execute(impl->db.get(), "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL",
+  if (Status status = sql::execute(impl->db.get(), "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; "
+                                   "PRAGMA wal_autocheckpoint = 4000; PRAGMA cache_size = -16000",
                                    impl->file);
       !status) {
     return pass(status);

@@ -170,10 +170,10 @@ Result<int> run_generate(const GenerateOptions& options, const EventSink& events
   }
   auto questions = questions_of(options);
   if (!questions) return tl::unexpected<Error>(questions.error());
-  EngineOptions engine;
-  engine.threads = options.common.threads;
-  engine.max_batch = options.common.batch;
-  auto model = open_model(options.common.model, engine);
+  OpenOptions open;
+  open.engine.threads = options.common.threads;
+  open.engine.max_batch = options.common.batch;
+  auto model = open_model(options.common.model, open);
   if (!model) return tl::unexpected<Error>(model.error());
   return generate_all(**model, *questions, options.common.json, events);
 }

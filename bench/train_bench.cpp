@@ -74,7 +74,7 @@ int main(int argc, char** argv) {
     precept::nn::Floats gradient(layout.size);
     pass.run(weights, chunk, 1e-3F, gradient.data());
     Counts& mine = counts[static_cast<std::size_t>(t)];
-    while (since(start) < seconds) {
+    do {
       double before = cpu_seconds();
       for (int i = 0; i < 40; ++i) k.gemm(n, n, n, a.data(), n, 1, packed.data(), c.data(), n, false);
       mine.roof_flops += 40 * 2.0 * n * n * n;
@@ -83,7 +83,7 @@ int main(int argc, char** argv) {
       pass.run(weights, chunk, 1e-3F, gradient.data());
       mine.tokens += double(tokens);
       mine.seconds += cpu_seconds() - before;
-    }
+    } while (since(start) < seconds);
   });
   double gflops = 0;
   double rate = 0;

@@ -74,7 +74,7 @@ std::vector<std::string_view> Splitter::split(std::string_view text) const {
     split_valid(pattern_->code, match.data, rest.substr(0, valid), pieces);
     at += valid;
     std::size_t end = at;
-    while (end < text.size() && find_invalid_utf8(utf8_prefix(text.substr(end), 4)) == std::size_t{0}) ++end;
+    while (end < text.size() && find_invalid_utf8(text.substr(end, 4)) == std::size_t{0}) ++end;
     if (end > at) pieces.push_back(text.substr(at, end - at));
     at = end;
   }

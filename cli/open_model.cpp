@@ -72,7 +72,7 @@ Result<std::unique_ptr<Model>> open_model(const std::string& uri, const OpenOpti
                      "name the folder that holds config.json and model.safetensors", uri);
   }
   const std::string scheme = scheme_of(uri);
-  if (!scheme.empty()) return bad_input("no kind of model is called " + scheme + ": (" + uri + ")", kForms);
+  if (!scheme.empty()) return bad_input("no kind of model begins with \"" + scheme + ":\"", kForms);
   return bad_input("there is no model " + uri, kForms);
 }
 

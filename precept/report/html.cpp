@@ -111,7 +111,7 @@ std::string duration(double seconds) {
 
 std::string p_value(std::optional<double> p) {
   if (!p) return "p undefined";
-  if (*p < 0.001) return "p < 0.001";
+  if (*p < 0.001) return "p &lt; 0.001";
   return *p < 0.1 ? fmt::format("p = {:.3f}", *p) : fmt::format("p = {:.2f}", *p);
 }
 

@@ -72,8 +72,8 @@ std::string principle_row(const PrincipleRate* base, const PrincipleRate* sl, co
     name += fmt::format("<span class=\"ptext\" dir=\"auto\">{}</span>", bounded(principle->text, 160));
   }
   const Estimate* counted = base ? &base->violation : sl ? &sl->violation : nullptr;
-  std::string note = counted ? html::counts(*counted) : std::string();
-  if (rate) note += fmt::format("{}Holm {}", note.empty() ? "" : " \u00b7 ", html::p_value(rate->p_holm));
+  std::string note = counted ? "n = " + html::count(counted->n) : std::string();
+  if (rate) note += (note.empty() ? "" : " \u00b7 ") + html::p_value(rate->p_holm);
   return fmt::format("<div class=\"prow\"><div class=\"pname\">{}</div><div class=\"ptrack\">{}</div>"
                      "<div class=\"pnums\">{}{}<span class=\"n\">{}</span></div></div>\n",
                      name, svg::track(marks, label), cell(base, "before"), cell(sl, "after"), note);
@@ -110,7 +110,7 @@ std::string verdict(const ReportInput& input, const Comparison* comparison) {
     first = "No measurable change in violations.";
   }
   std::string more = moved("Helpfulness", comparison->helpfulness, input.base->helpfulness, input.sl->helpfulness) + " " +
-                     moved("Over-refusal", comparison->over_refusal, input.base->over_refusal, input.sl->over_refusal);
+                     moved("Over\u2011refusal", comparison->over_refusal, input.base->over_refusal, input.sl->over_refusal);
   return fmt::format("<p class=\"verdict\">{}</p><p class=\"verdict-more\">{}</p>\n", first, html::escape(more));
 }
 
@@ -188,7 +188,7 @@ std::string principles(const ReportInput& input, const Comparison* comparison) {
   }
   if (comparison) {
     out += "<p class=\"fine\">p-values: exact McNemar on the same prompts before and after, Holm-adjusted for the "
-           "number of principles.</p>\n";
+           "number of principles. n: scored prompts to which the principle applies, before.</p>\n";
   }
   return out + "</section>\n";
 }

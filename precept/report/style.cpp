@@ -29,9 +29,9 @@ header { padding-top: clamp(2rem, 6vw, 4.5rem); padding-bottom: 1.5rem; }
 .eyebrow { margin: 0; font-size: .8rem; font-weight: 600; letter-spacing: .14em; text-transform: uppercase; color: var(--soft); }
 h1 { margin: .25rem 0 .5rem; font: 600 clamp(1.5rem, 3.5vw, 2rem)/1.2 var(--serif); overflow-wrap: anywhere; }
 .meta { margin: 0; color: var(--soft); font-size: .9rem; overflow-wrap: anywhere; }
-.verdict { margin: clamp(1.5rem, 4vw, 2.75rem) 0 .5rem; font: 500 clamp(1.9rem, 5.4vw, 3.3rem)/1.12 var(--serif); letter-spacing: -.012em; text-wrap: balance; max-width: 24em; }
+.verdict { margin: clamp(1.5rem, 4vw, 2.75rem) 0 .5rem; font: 400 clamp(1.9rem, 5.4vw, 3.4rem)/1.12 var(--serif); letter-spacing: -.015em; text-wrap: balance; max-width: 24em; }
 .verdict .before { color: var(--before); } .verdict .after { color: var(--after); }
-.verdict-more { margin: 0; max-width: 44rem; color: var(--soft); font-size: 1.05rem; }
+.verdict-more { margin: .75rem 0 0; max-width: 52rem; text-wrap: pretty; color: var(--soft); font-size: 1.05rem; }
 nav { position: sticky; top: 0; z-index: 2; display: flex; gap: .25rem; overflow-x: auto; padding: .5rem clamp(.5rem, 3.2vw, 2rem); background: var(--paper); border-bottom: 1px solid var(--rule); scrollbar-width: none; justify-content: safe center; }
 nav a { flex: none; padding: .3rem .65rem; border-radius: 1rem; color: var(--soft); text-decoration: none; font-size: .88rem; }
 nav a:hover, nav a:focus-visible { background: var(--wash); color: var(--ink); }
@@ -60,7 +60,7 @@ a { color: var(--after); }
 .sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; margin: .8rem 0 .9rem; }
 .side { display: flex; flex-direction: column; }
 .side .who { font-size: .78rem; font-weight: 600; letter-spacing: .06em; text-transform: uppercase; }
-.side .big { font: 500 2.3rem/1.15 var(--serif); font-variant-numeric: lining-nums tabular-nums; letter-spacing: -.02em; }
+.side .big { font: 400 2.35rem/1.15 var(--serif); font-variant-numeric: lining-nums tabular-nums; letter-spacing: -.02em; }
 .side.before .who, .side.before .big, .num.before { color: var(--before); }
 .side.after .who, .side.after .big, .num.after { color: var(--after); }
 .side .n { font-size: .78rem; }
@@ -93,7 +93,7 @@ figure { margin: 0; min-width: 0; } figcaption { font-size: .9rem; font-weight: 
 .pid { display: block; font-weight: 600; overflow-wrap: anywhere; line-height: 1.35; }
 .ptext { display: block; font-size: .84rem; line-height: 1.4; color: var(--soft); overflow-wrap: anywhere; }
 .pnums { display: grid; grid-template-columns: 1fr 1fr; column-gap: .75rem; text-align: right; }
-.num { font-weight: 600; } .pnums .n { grid-column: 1 / -1; font-size: .78rem; }
+.num { font-weight: 600; } .pnums .n { grid-column: 1 / -1; font-size: .78rem; white-space: nowrap; }
 
 .split { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); gap: 1.5rem 2.5rem; align-items: center; }
 .split .wide, .split .aside { min-width: 0; } .aside { max-width: 28rem; }
@@ -107,7 +107,7 @@ figure { margin: 0; min-width: 0; } figcaption { font-size: .9rem; font-weight: 
 .flow-legend { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: 0; padding: 0; list-style: none; font-size: .92rem; }
 .flow-legend .key { border-radius: .2rem; margin: 0 .4rem 0 0; vertical-align: -1px; }
 .facts { display: flex; flex-wrap: wrap; gap: 1rem 2.5rem; margin: 1.5rem 0; }
-.fact b { display: block; font: 500 1.6rem/1.2 var(--serif); font-variant-numeric: lining-nums; } .fact span { font-size: .84rem; color: var(--soft); }
+.fact b { display: block; font: 400 1.7rem/1.2 var(--serif); font-variant-numeric: lining-nums; } .fact span { font-size: .84rem; color: var(--soft); }
 .facts-line { font-size: .88rem; color: var(--soft); } .facts-line b { color: var(--ink); }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(26rem, 100%), 1fr)); gap: 1rem; }
 .panel .lead { margin: .15rem 0 .75rem; } .panel figure { margin: 1rem auto 0; max-width: 26rem; }

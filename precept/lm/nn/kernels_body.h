@@ -299,11 +299,24 @@ double cross_entropy(int n, float* logits, int target, float weight) {
   return std::log(double(sum)) - at_target;
 }
 
+void rotate(int heads, int dim, const float* cosine, const float* sine, float sign, float* row) {
+  const int half = dim / 2;
+  for (int h = 0; h < heads; ++h, row += dim) {
+#pragma omp simd
+    for (int d = 0; d < half; ++d) {
+      const float a = row[d];
+      const float b = row[d + half];
+      row[d] = a * cosine[d] - sign * b * sine[d];
+      row[d + half] = b * cosine[d] + sign * a * sine[d];
+    }
+  }
+}
+
 }  // namespace
 
 extern const Kernels PRECEPT_KERNELS;
 const Kernels PRECEPT_KERNELS = {PRECEPT_KERNELS_NAME, pack_rows,      pack_cols,    gemm,
                                  rmsnorm,              rmsnorm_back,   swiglu,       swiglu_back,
-                                 causal_softmax,       softmax_back,   cross_entropy};
+                                 causal_softmax,       softmax_back,   cross_entropy, rotate};
 
 }  // namespace precept::nn

@@ -97,23 +97,13 @@ void Pass::Buffers::lay_out(const std::vector<const TrainExample*>& sequences,
 
 namespace {
 
-// Rotates the first `heads` heads of every row; `turn` -1 undoes it, which is also its gradient.
-void rotate(const std::vector<int>& position_T, int heads, int dim, std::size_t row_size, float turn,
-            const float* cos_SD, const float* sin_SD, float* rows) {
-  const int half = dim / 2;
+// Rotates the first `heads` heads of every row by its position.
+void rotate(const Kernels& k, const std::vector<int>& position_T, int heads, int dim, std::size_t row_size,
+            float turn, const float* cos_SD, const float* sin_SD, float* rows) {
+  const std::size_t half = std::size_t(dim) / 2;
   for (std::size_t t = 0; t < position_T.size(); ++t) {
-    const float* c = cos_SD + std::size_t(position_T[t]) * half;
-    const float* s = sin_SD + std::size_t(position_T[t]) * half;
-    for (int h = 0; h < heads; ++h) {
-      float* __restrict low = rows + t * row_size + std::size_t(h) * dim;
-      float* __restrict high = low + half;
-      for (int d = 0; d < half; ++d) {
-        const float a = low[d];
-        const float b = high[d];
-        low[d] = a * c[d] - turn * b * s[d];
-        high[d] = b * c[d] + turn * a * s[d];
-      }
-    }
+    const std::size_t at = std::size_t(position_T[t]) * half;
+    k.rotate(heads, dim, cos_SD + at, sin_SD + at, turn, rows + t * row_size);
   }
 }
 
@@ -224,7 +214,7 @@ LossSum Pass::run(const Weights& weights, const std::vector<const TrainExample*>
     k.rmsnorm(t, c, in, weights.at(layer.input_norm), eps, norm1, sized(s.rstd1_T, std::size_t(t)));
     float* qkv = sized(s.qkv_TW, std::size_t(t) * w);
     k.gemm(t, w, c, norm1, std::size_t(c), 1, weights.forward(layer.qkv), qkv, std::size_t(w), false);
-    rotate(b.position_T, heads + groups, dim, std::size_t(w), 1.0F, b.cos_SD.data(), b.sin_SD.data(), qkv);
+    rotate(k, b.position_T, heads + groups, dim, std::size_t(w), 1.0F, b.cos_SD.data(), b.sin_SD.data(), qkv);
     float* attended = sized(s.attended_TX, std::size_t(t) * x);
     for (const Span& span : b.spans) {
       const Head head{k, span.length, dim, std::size_t(w), score_scale};
@@ -328,7 +318,7 @@ LossSum Pass::run(const Weights& weights, const std::vector<const TrainExample*>
                       drows + h * dim, drows + x + g * dim, drows + x + (groups + g) * dim, b.scores, b.packed);
       }
     }
-    rotate(b.position_T, heads + groups, dim, std::size_t(w), -1.0F, b.cos_SD.data(), b.sin_SD.data(), dqkv);
+    rotate(k, b.position_T, heads + groups, dim, std::size_t(w), -1.0F, b.cos_SD.data(), b.sin_SD.data(), dqkv);
     k.gemm(t, c, w, dqkv, std::size_t(w), 1, weights.backward(layer.qkv), dnorm, std::size_t(c), false);
     k.pack_rows(t, c, s.norm1_TC.data(), std::size_t(c), panel);
     k.gemm(w, c, t, dqkv, 1, std::size_t(w), panel, gradient + layer.qkv, std::size_t(c), true);

@@ -1,17 +1,10 @@
 #include "precept/lm/train/adamw.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <numbers>
 
 namespace precept {
-
-float round_to_bf16(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) & 0xFFFF0000U;
-  return std::bit_cast<float>((bits & 0x7FFFFFFFU) > 0x7F800000U ? bits : rounded);
-}
 
 void adamw_update(AdamW& state, std::int64_t step, double lr, double decay, float scale,
                   const float* gradient, float* rounded, std::size_t begin, std::size_t end) {
@@ -22,6 +15,7 @@ void adamw_update(AdamW& state, std::int64_t step, double lr, double decay, floa
   const auto rate = static_cast<float>(lr / (1.0 - std::pow(state.beta1, double(step))));
   const auto correct = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(state.beta2, double(step))));
   const auto eps = static_cast<float>(state.eps);
+  float* __restrict out = rounded;
   float* __restrict master = state.master.data();
   float* __restrict mean = state.mean.data();
   float* __restrict square = state.square.data();
@@ -30,7 +24,7 @@ void adamw_update(AdamW& state, std::int64_t step, double lr, double decay, floa
     mean[i] = b1 * mean[i] + (1.0F - b1) * g;
     square[i] = b2 * square[i] + (1.0F - b2) * g * g;
     master[i] = master[i] * keep - rate * mean[i] / (std::sqrt(square[i]) * correct + eps);
-    rounded[i] = round_to_bf16(master[i]);
+    out[i] = round_to_bf16(master[i]);
   }
 }
 

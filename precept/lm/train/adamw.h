@@ -2,6 +2,7 @@
 // AdamW: Loshchilov & Hutter 2019, arXiv 1711.05101, algorithm 2, with decay scaled by the learning
 // rate (as torch.optim.AdamW) and left out for vectors.
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -22,7 +23,11 @@ void adamw_update(AdamW& state, std::int64_t step, double lr, double decay, floa
                   const float* gradient, float* rounded, std::size_t begin, std::size_t end);
 
 // Nearest bf16 value, ties to even.
-float round_to_bf16(float value);
+inline float round_to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) & 0xFFFF0000U;
+  return std::bit_cast<float>((bits & 0x7FFFFFFFU) > 0x7F800000U ? bits : rounded);
+}
 
 // Share of `lr` at `progress` in [0, 1]: linear warm-up over `warmup`, then half a cosine from 1 to `floor`.
 double lr_share(double progress, double warmup, double floor);

@@ -1,0 +1,202 @@
+// A request's bits do not depend on its company, on the cache, on cuts, or on threads.
+
+#include <optional>
+
+#include "tests/lm/engine_support.h"
+
+namespace precept {
+namespace {
+
+using engine_test::Checkpoint;
+
+std::string words(std::uint64_t item, int count) {
+  Rng rng({9, item, 0, 0});
+  std::string text;
+  for (int i = 0; i < count; ++i) {
+    text += std::vector<std::string>{" the", " fox", " story", "zq", " is", "?", " yes"}[rng.below(7)];
+  }
+  return text;
+}
+
+GenerateRequest generate_request(std::uint64_t item) {
+  GenerateRequest request;
+  // Two of three share a beginning that is longer than several blocks.
+  const std::string shared = item % 3 == 0 ? "" : words(77, 60);
+  request.messages = {{"system", shared + "."}, {"user", words(item, 3 + static_cast<int>(item * 37 % 150))}};
+  request.sampling.max_tokens = 5 + static_cast<int>(item % 20);
+  request.sampling.temperature = item % 4 == 0 ? 0.0 : 0.8;
+  request.sampling.top_p = item % 2 == 0 ? 1.0 : 0.9;
+  request.key = {5, item, 1, 2};
+  request.logprobs = true;
+  return request;
+}
+
+ScoreRequest score_request(std::uint64_t item) {
+  ScoreRequest request;
+  request.messages = {{"user", words(77, 60) + words(item, 10 + static_cast<int>(item))}};
+  for (std::uint64_t q = 0; q < 5; ++q) {
+    request.questions.push_back({words(100 + q, 2 + static_cast<int>(q * 9)), {" yes", "n", words(q, 4), words(q, 6)}});
+  }
+  return request;
+}
+
+struct Answers {
+  std::vector<Generation> generations;
+  std::vector<Scores> scores;
+};
+
+// Runs generate requests 0..g-1 and score requests 0..s-1 on one model; `together` of them at a time.
+Answers run(Model& model, std::size_t g, std::size_t s, std::size_t together) {
+  Answers answers;
+  answers.generations.resize(g);
+  answers.scores.resize(s);
+  for (std::size_t from = 0; from < std::max(g, s); from += together) {
+    for (std::size_t i = from; i < from + together; ++i) {
+      if (i < s) {
+        model.submit(score_request(i), [&answers, i](Result<Scores> r) {
+          ASSERT_TRUE(r.has_value()) << r.error().message();
+          answers.scores[i] = std::move(*r);
+        });
+      }
+      if (i < g) {
+        model.submit(generate_request(i), [&answers, i](Result<Generation> r) {
+          ASSERT_TRUE(r.has_value()) << r.error().message();
+          answers.generations[i] = std::move(*r);
+        });
+      }
+    }
+    while (model.advance(std::chrono::milliseconds(0)) > 0) {
+    }
+  }
+  return answers;
+}
+
+void expect_same(const Answers& a, const Answers& b, const std::string& how) {
+  SCOPED_TRACE(how);
+  for (std::size_t i = 0; i < a.generations.size(); ++i) {
+    EXPECT_EQ(a.generations[i].tokens, b.generations[i].tokens) << "request " << i;
+    EXPECT_EQ(a.generations[i].logprobs, b.generations[i].logprobs) << "request " << i;
+    EXPECT_EQ(a.generations[i].text, b.generations[i].text) << "request " << i;
+  }
+  for (std::size_t i = 0; i < a.scores.size(); ++i) {
+    EXPECT_EQ(a.scores[i].logprobs, b.scores[i].logprobs) << "score request " << i;
+  }
+}
+
+void expect_invariant(const LlamaConfig& config) {
+  const Checkpoint checkpoint(config, 11);
+  constexpr std::size_t kGenerate = 24, kScore = 6;
+  Answers alone;
+  for (std::size_t i = 0; i < kGenerate; ++i) {  // a fresh, cold model for each
+    const auto model = checkpoint.open({.threads = 1, .max_batch = 1});
+    std::optional<Generation> answer;
+    model->submit(generate_request(i), [&](Result<Generation> r) { answer = std::move(*r); });
+    while (model->advance(std::chrono::milliseconds(0)) > 0) {
+    }
+    ASSERT_TRUE(answer.has_value());
+    EXPECT_EQ(answer->usage.cached_tokens, 0);
+    alone.generations.push_back(std::move(*answer));
+  }
+  for (std::size_t i = 0; i < kScore; ++i) {  // a model for each question and option
+    alone.scores.emplace_back();
+    const ScoreRequest whole = score_request(i);
+    for (const ScoreQuestion& question : whole.questions) {
+      alone.scores.back().logprobs.emplace_back();
+      for (const std::string& option : question.options) {
+        const auto model = checkpoint.open({.threads = 1, .max_batch = 1});
+        ScoreRequest one = whole;
+        one.questions = {{question.tail, {option}}};
+        model->submit(one, [&](Result<Scores> r) { alone.scores.back().logprobs.back().push_back(r->logprobs[0][0]); });
+        while (model->advance(std::chrono::milliseconds(0)) > 0) {
+        }
+      }
+    }
+  }
+  for (const int threads : {1, 2, 3}) {
+    const auto model = checkpoint.open({.threads = threads, .max_batch = 64});
+    expect_same(alone, run(*model, kGenerate, kScore, 100), "together, threads " + std::to_string(threads));
+    const Answers warm = run(*model, kGenerate, kScore, 100);
+    expect_same(alone, warm, "with a warm cache");
+    EXPECT_GT(warm.generations[1].usage.cached_tokens, 32);
+  }
+  const auto seven = checkpoint.open({.threads = 2, .max_batch = 7});
+  expect_same(alone, run(*seven, kGenerate, kScore, 100), "batch of 7");
+  const auto few = checkpoint.open({.threads = 2, .max_batch = 64});
+  expect_same(alone, run(*few, kGenerate, kScore, 5), "five at a time");
+  // 50 blocks: requests wait for memory, blocks are dropped, and score trees are cut into parts.
+  const std::int64_t block = std::int64_t{16} * 2 * config.num_key_value_heads * config.head_dim *
+                             config.num_hidden_layers * 4;
+  const auto tight = checkpoint.open({.threads = 2, .max_batch = 64, .cache_bytes = 50 * block});
+  expect_same(alone, run(*tight, kGenerate, kScore, 100), "little memory");
+}
+
+TEST(EngineInvariance, PocketShape) { expect_invariant(engine_test::shape_of(192, 6, 6, 6, 32, 512, true)); }
+TEST(EngineInvariance, OddShape) { expect_invariant(engine_test::odd_shape()); }
+
+TEST(EngineInvariance, SharedPromptInFlightIsComputedOnce) {
+  const Checkpoint checkpoint(engine_test::odd_shape());
+  const auto model = checkpoint.open();
+  std::int64_t prompt = 0, cached = 0;
+  for (int i = 0; i < 10; ++i) {
+    GenerateRequest request = generate_request(3);
+    request.messages[0].content = words(1, 100);
+    model->submit(request, [&](Result<Generation> r) {
+      prompt += r->usage.prompt_tokens;
+      cached += r->usage.cached_tokens;
+    });
+  }
+  while (model->advance(std::chrono::milliseconds(0)) > 0) {
+  }
+  EXPECT_GT(cached, prompt * 8 / 10);
+}
+
+TEST(EngineLimits, PromptLongerThanContextFailsAlone) {
+  const Checkpoint checkpoint(engine_test::shape_of(32, 1, 2, 2, 16, 32, true, 64));
+  const auto model = checkpoint.open();
+  GenerateRequest longer = generate_request(1), fits = generate_request(0);
+  fits.messages = {{"user", "tell"}};
+  fits.sampling.max_tokens = 1000000;
+  fits.sampling.temperature = 1;
+  std::optional<Error> error;
+  std::optional<Generation> answer;
+  model->submit(longer, [&](Result<Generation> r) { error = r.error(); });
+  model->submit(fits, [&](Result<Generation> r) { answer = std::move(*r); });
+  while (model->advance(std::chrono::milliseconds(0)) > 0) {
+  }
+  ASSERT_TRUE(error.has_value());
+  EXPECT_EQ(error->kind, ErrorKind::kBadInput);
+  EXPECT_NE(error->what.find("context holds 64"), std::string::npos) << error->what;
+  ASSERT_TRUE(answer.has_value());
+  EXPECT_LE(answer->usage.prompt_tokens + answer->usage.output_tokens, 64);
+}
+
+TEST(EngineLimits, CacheTooSmallForARequestSaysSo) {
+  const Checkpoint checkpoint(engine_test::odd_shape());
+  const auto model = checkpoint.open({.cache_bytes = 1});
+  std::optional<Error> error, score_error;
+  model->submit(generate_request(1), [&](Result<Generation> r) { error = r.error(); });
+  model->submit(score_request(1), [&](Result<Scores> r) { score_error = r.error(); });
+  while (model->advance(std::chrono::milliseconds(0)) > 0) {
+  }
+  ASSERT_TRUE(error && score_error);
+  EXPECT_NE(error->what.find("cache holds 16"), std::string::npos) << error->what;
+}
+
+TEST(EngineLimits, OptionsWithoutTokensScoreZero) {
+  const Checkpoint checkpoint(engine_test::odd_shape());
+  const auto model = checkpoint.open();
+  for (int twice = 0; twice < 2; ++twice) {
+    ScoreRequest request;
+    request.messages = {{"user", words(4, 40)}};
+    request.questions = {{"", {"", ""}}};
+    std::optional<Scores> scores;
+    model->submit(request, [&](Result<Scores> r) { scores = std::move(*r); });
+    while (model->advance(std::chrono::milliseconds(0)) > 0) {
+    }
+    ASSERT_TRUE(scores.has_value());
+    EXPECT_EQ(scores->logprobs[0], std::vector<double>({0.0, 0.0}));
+  }
+}
+
+}  // namespace
+}  // namespace precept

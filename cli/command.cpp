@@ -1,18 +1,25 @@
 #include "cli/command.h"
 
+#include "precept/core/io.h"
+
 namespace precept {
-namespace {
 
 std::string one_line(const std::string& text) {
-  std::string out;
-  for (const char c : text) {
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    out += control ? ' ' : c;
+  std::string out = text;
+  for (auto bad = find_invalid_utf8(out); bad; bad = find_invalid_utf8(out)) out[*bad] = '?';
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(out[i]);
+    const bool c1 = byte == 0xC2 && i + 1 < out.size() && static_cast<unsigned char>(out[i + 1]) < 0xA0;
+    if (byte < 0x20 || byte == 0x7F) out[i] = ' ';
+    if (c1) out.replace(i, 2, " ");
   }
   return out;
 }
 
-}  // namespace
+CLI::Validator not_negative() {
+  return CLI::Validator(
+      [](const std::string& text) { return !text.empty() && text[0] == '-' ? text + " is negative" : std::string(); }, "");
+}
 
 CLI::Option* add_model_option(CLI::App& command, CommonOptions& options) {
   return command.add_option("--model", options.model, "pocket, a checkpoint folder, http(s)://host:port/v1#name, or scripted:FILE");
@@ -30,7 +37,9 @@ CLI::Option* add_run_option(CLI::App& command, CommonOptions& options) {
   return command.add_option("--run", options.run, "run folder");
 }
 CLI::Option* add_seed_option(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--seed", options.seed, "seed of all sampling")->capture_default_str();
+  return command.add_option("--seed", options.seed, "seed of all sampling")
+      ->capture_default_str()
+      ->check(not_negative());
 }
 CLI::Option* add_json_option(CLI::App& command, CommonOptions& options) {
   return command.add_flag("--json", options.json, "for machines: JSON on stdout");

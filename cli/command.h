@@ -49,6 +49,9 @@ CLI::Option* add_seed_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_json_option(CLI::App& command, CommonOptions& options);
 void add_engine_options(CLI::App& command, CommonOptions& options);  // --threads, --batch
 
+// For unsigned values: CLI11 alone reads -1 as the largest number.
+CLI::Validator not_negative();
+
 // One field list drives flags and help: adds --max-rounds for the field max_rounds, with its default shown.
 // `Fields` is a struct with a for_each_field(Fields&, visit(name, value, help)).
 template <class Fields>
@@ -62,12 +65,16 @@ void add_fields(CLI::App& command, Fields& fields) {
     if constexpr (std::is_same_v<std::decay_t<decltype(value)>, bool>) {
       command.add_flag(flag, value, help);
     } else {
-      command.add_option(flag, value, help)->capture_default_str();
+      CLI::Option* option = command.add_option(flag, value, help)->capture_default_str();
+      if constexpr (std::is_unsigned_v<std::decay_t<decltype(value)>>) option->check(not_negative());
     }
   });
 }
 
-// Text of an error as the CLI prints it: two lines, control characters replaced.
+// Foreign text on one line of a terminal: control characters (C1 too) become spaces, invalid UTF-8 becomes "?".
+std::string one_line(const std::string& text);
+
+// Text of an error as the CLI prints it: two lines, made of one_line.
 std::string error_text(const Error& error);
 
 }  // namespace precept

@@ -185,14 +185,15 @@ Result<int> run_eval(EvalCommand command, const EventSink& events) {
       common.prompts.empty() ? world_prompts(command.held_out, common.seed) : load_prompts(common.prompts);
   if (!prompts) return pass(prompts.error());
 
-  EngineOptions engine;
+  OpenOptions open;
+  EngineOptions& engine = open.engine;
   engine.threads = common.threads;
   engine.max_batch = common.batch;
-  auto model = open_model(common.model, engine);
+  auto model = open_model(common.model, open);
   if (!model) return pass(model.error());
   Result<std::unique_ptr<Model>> other = std::unique_ptr<Model>();
   if (command.judge_cases > 0 && !common.judge.empty() && common.judge != common.model) {
-    other = open_model(common.judge, engine);
+    other = open_model(common.judge, open);
     if (!other) return pass(other.error());
   }
   const pocket::PocketOracle oracle(*constitution);

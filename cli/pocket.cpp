@@ -11,27 +11,10 @@
 #include "precept/core/io.h"
 #include "worlds/pocket/documents.h"
 #include "worlds/pocket/oracle.h"
+#include "worlds/pocket/rules.h"
 
 namespace precept {
 namespace {
-
-template <class Visit>
-void for_each_field(PocketBuildOptions& o, Visit visit) {
-  visit("out", o.out, "checkpoint folder to write");
-  visit("state", o.state, "folder of the resumable state (default: OUT.state)");
-  visit("seed", o.seed, "seed of corpus, weights and order");
-  visit("documents", o.documents, "documents of the corpus, each seen once");
-  visit("vocab_size", o.vocab_size, "tokens of the vocabulary, at most 4096");
-  visit("hidden_size", o.hidden_size, "width");
-  visit("layers", o.layers, "layers");
-  visit("heads", o.heads, "attention heads");
-  visit("intermediate_size", o.intermediate_size, "width of the feed-forward part");
-  visit("batch_tokens", o.batch_tokens, "tokens of one step");
-  visit("lr", o.lr, "highest learning rate");
-  visit("threads", o.threads, "threads; 0: all cores");
-  visit("from", o.from, "go on from this checkpoint and its tokenizer");
-  visit("first_document", o.first_document, "with --from: number of the first document");
-}
 
 struct PocketPromptsOptions {
   std::string out;
@@ -94,6 +77,23 @@ Result<int> write_corpus(const PocketPromptsOptions& options) {
   return 0;
 }
 
+// A constitution whose principles are the world's rules in the wordings of one split.
+Result<int> write_rules(const PocketPromptsOptions& options) {
+  if (options.split != "train" && options.split != "held-out") {
+    return bad_input("unknown split '" + options.split + "'", "use train or held-out");
+  }
+  const auto split = options.split == "train" ? pocket::Split::kTrain : pocket::Split::kHeldOut;
+  std::string text = "[constitution]\nname = \"Pocket rules, " + options.split +
+                     " wordings\"\nversion = \"1.0.0\"\nlanguage = \"en\"\nlicense = \"CC0-1.0\"\npriorities = [\"rules\"]\n";
+  for (const pocket::Rule& rule : pocket::rules()) {
+    Rng rng({options.seed, hash64(rule.id), 300, 0});
+    text += "\n[[principle]]\nid = \"" + std::string(rule.id) + "\"\ntext = \"" + pocket::word_rule(rule, split, rng) +
+            "\"\nwhy = \"One of its wordings in the pocket world.\"\npriority = \"rules\"\nsource = { name = \"The pocket world\" }\n";
+  }
+  if (const auto written = put(options.out, text); !written) return tl::unexpected(written.error());
+  return 0;
+}
+
 }  // namespace
 
 void add_pocket(CLI::App& app, Context& context) {
@@ -115,6 +115,7 @@ void add_pocket(CLI::App& app, Context& context) {
   };
   add_writer("prompts", "write prompts of the world as JSONL", write_prompts);
   add_writer("corpus", "write documents of the pretraining corpus as JSONL (--split is ignored)", write_corpus);
+  add_writer("rules", "write the rules of the world, worded for one split, as a constitution (--count is ignored)", write_rules);
 }
 
 }  // namespace precept

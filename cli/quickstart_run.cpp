@@ -9,6 +9,7 @@
 
 #include "cli/locate.h"
 #include "cli/metrics_log.h"
+#include "cli/open_model.h"
 #include "cli/pocket_judge.h"
 #include "cli/run_report.h"
 #include "cli/train_set.h"
@@ -175,13 +176,15 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
   if (!session) return tl::unexpected(session.error());
   Session& s = *session;
   MetricsLog metrics(s.out);
-  const std::string base_folder = data_path("models/pocket");
+  const auto base = pocket_folder();
+  if (!base) return tl::unexpected(base.error());
+  const std::string base_folder = *base;
 
   auto model = s.open(base_folder);
   if (!model) return tl::unexpected(model.error());
-  auto base = evaluate(s, **model, "base");
-  if (!base) return tl::unexpected(base.error());
-  const auto judge = measure_judge(s, **model, *base);
+  auto before = evaluate(s, **model, "base");
+  if (!before) return tl::unexpected(before.error());
+  const auto judge = measure_judge(s, **model, *before);
   if (!judge) return tl::unexpected(judge.error());
   if (const auto looped = run_loop(s, **model); !looped) return tl::unexpected(looped.error());
   model->reset();
@@ -194,7 +197,7 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
   auto sl = evaluate(s, **aligned, "sl");
   if (!sl) return tl::unexpected(sl.error());
 
-  QuickstartResult result{std::move(*base), std::move(*sl), s.path("report.html"), 0};
+  QuickstartResult result{std::move(*before), std::move(*sl), s.path("report.html"), 0};
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
   if (const auto written = write_run_summary(s.out, result.seconds); !written) return tl::unexpected(written.error());
   if (const auto written = write_run_report(s.out, result.report); !written) return tl::unexpected(written.error());

@@ -7,22 +7,16 @@
 
 #include "cli/command.h"
 #include "cli/lm_library.h"
-#include "cli/locate.h"
 #include "cli/metrics_log.h"
+#include "cli/open_model.h"
 #include "cli/train_set.h"
 #include "precept/core/io.h"
 
 namespace precept {
-namespace {
 
-struct SftOptions {
-  std::string model = "pocket", data, out, run;
-  bool json = false;
-  TrainOptions train;
-};
-
+// The one list of the options of training. Outside the unnamed namespace, where add_fields looks for it.
 template <class Visit>
-void for_each_field(TrainOptions& o, Visit visit) {
+static void for_each_field(TrainOptions& o, Visit visit) {
   visit("epochs", o.epochs, "passes over the data");
   visit("lr", o.lr, "highest learning rate");
   visit("min_lr_share", o.min_lr_share, "the cosine ends at this share of the learning rate");
@@ -39,10 +33,20 @@ void for_each_field(TrainOptions& o, Visit visit) {
   visit("threads", o.threads, "threads; 0: all cores");
 }
 
+namespace {
+
+struct SftOptions {
+  std::string model = "pocket", data, out, run;
+  bool json = false;
+  TrainOptions train;
+};
+
 Result<int> sft(SftOptions options, const EventSink& events) {
   if (options.data.empty() && options.run.empty()) return bad_input("nothing to train on", "give --data FILE or --run DIR");
   const std::string data = options.data.empty() ? options.run + "/sft.jsonl" : options.data;
-  const std::string from = options.model == "pocket" ? data_path("models/pocket") : options.model;
+  const auto folder = options.model == "pocket" ? pocket_folder() : Result<std::string>(options.model);
+  if (!folder) return tl::unexpected(folder.error());
+  const std::string& from = *folder;
   if (options.out.empty()) {
     if (options.run.empty()) return bad_input("no --out", "name the checkpoint folder to write");
     options.out = options.run + "/models/sl";

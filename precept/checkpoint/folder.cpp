@@ -7,7 +7,7 @@
 #include <filesystem>
 #include <set>
 
-#include "precept/checkpoint/json.h"
+#include "precept/core/strict_json.h"
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
@@ -15,7 +15,6 @@
 namespace precept {
 namespace {
 
-using checkpoint_json::in_quotes;
 constexpr std::size_t kMaxIndexBytes = std::size_t{64} << 20;
 constexpr std::size_t kMaxShards = 10000;
 
@@ -23,7 +22,7 @@ constexpr std::size_t kMaxShards = 10000;
 Result<std::map<std::string, std::vector<std::string>>> read_index(const std::string& path) {
   const auto text = read_text(path, kMaxIndexBytes);
   if (!text) return tl::unexpected<Error>(text.error());
-  const auto json = checkpoint_json::parse_object(*text, path, 1);
+  const auto json = parse_json_object(*text, path, 1);
   if (!json) return tl::unexpected<Error>(json.error());
   const auto map = json->find("weight_map");
   if (map == json->end() || !map->is_object() || map->empty()) {

@@ -4,13 +4,12 @@
 #include <cmath>
 #include <set>
 
-#include "precept/checkpoint/json.h"
+#include "precept/core/strict_json.h"
 #include "precept/core/io.h"
 
 namespace precept {
 namespace {
 
-using checkpoint_json::in_quotes;
 using Json = nlohmann::json;
 
 // Keys that do not change what the model computes.
@@ -200,7 +199,7 @@ Result<LlamaConfig> load_llama_config(const std::string& folder) {
   const std::string path = folder + "/config.json";
   const auto text = read_text(path, std::size_t{16} << 20);
   if (!text) return tl::unexpected<Error>(text.error());
-  const auto json = checkpoint_json::parse_object(*text, path, 1);
+  const auto json = parse_json_object(*text, path, 1);
   if (!json) return tl::unexpected<Error>(json.error());
   return Reader(*json, path).run();
 }

@@ -11,12 +11,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "precept/checkpoint/json.h"
+#include "precept/core/strict_json.h"
 
 namespace precept {
 namespace {
 
-using checkpoint_json::in_quotes;
 using Json = nlohmann::json;
 
 struct DtypeRow {
@@ -179,7 +178,7 @@ Status Safetensors::File::read(std::string_view all, const std::string& file) {
   }
   const std::string_view header = all.substr(8, static_cast<std::size_t>(length));
   const std::string_view data = all.substr(8 + header.size());
-  const auto json = checkpoint_json::parse_object(header, file, 0);
+  const auto json = parse_json_object(header, file, 0);
   if (!json) return tl::unexpected<Error>(json.error());
   for (auto entry = json->begin(); entry != json->end(); ++entry) {
     if (entry.key() == "__metadata__") {

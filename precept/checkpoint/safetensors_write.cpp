@@ -6,7 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include "precept/checkpoint/json.h"
+#include "precept/core/strict_json.h"
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/io.h"
 
@@ -34,7 +34,7 @@ Result<std::string> make_header(const std::vector<TensorView>& tensors,
   std::size_t at = 0;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
     const TensorView& tensor = tensors[i];
-    const std::string shown = checkpoint_json::in_quotes(tensor.name);
+    const std::string shown = in_quotes(tensor.name);
     if (!fits(tensor)) return bad_input("tensor " + shown + ": its bytes do not fit its shape and dtype", "", path);
     if (tensor.name == "__metadata__" || find_invalid_utf8(tensor.name)) {
       return bad_input("tensor " + shown + " cannot have this name", "choose another", path);

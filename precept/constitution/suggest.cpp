@@ -53,12 +53,4 @@ std::string suggest(std::string_view word, const std::vector<std::string>& known
   return out;
 }
 
-std::string in_quotes(std::string_view text) {
-  const std::string_view head = utf8_prefix(text, 60);
-  std::string out = "\"";
-  for (const char c : head) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
-  if (head.size() < text.size()) out += "...";
-  return out + "\"";
-}
-
 }  // namespace precept

@@ -4,7 +4,7 @@
 #include <initializer_list>
 
 #include "precept/core/io.h"
-#include "precept/text/json.h"
+#include "precept/core/strict_json.h"
 
 namespace precept {
 namespace {

@@ -6,7 +6,7 @@
 #include "precept/core/io.h"
 #include "precept/text/bpe.h"
 #include "precept/text/byte_alphabet.h"
-#include "precept/text/json.h"
+#include "precept/core/strict_json.h"
 
 namespace precept {
 namespace {

@@ -1,4 +1,4 @@
-#include "precept/checkpoint/json.h"
+#include "precept/core/strict_json.h"
 
 #include <optional>
 #include <set>
@@ -6,7 +6,7 @@
 
 #include "precept/core/io.h"
 
-namespace precept::checkpoint_json {
+namespace precept {
 namespace {
 
 constexpr int kMaxDepth = 64;
@@ -33,7 +33,7 @@ std::optional<std::size_t> too_deep(std::string_view text) {
 
 }  // namespace
 
-Result<nlohmann::json> parse_object(std::string_view text, const std::string& file, int line_base) {
+Result<nlohmann::json> parse_json_object(std::string_view text, const std::string& file, int line_base) {
   const auto line_at = [&](std::size_t offset) { return line_base == 0 ? 0 : line_base - 1 + line_of(text, offset); };
   if (const auto at = too_deep(text)) {
     return bad_input("JSON nested deeper than " + std::to_string(kMaxDepth), "is this the right file?", file, line_at(*at));
@@ -62,12 +62,12 @@ Result<nlohmann::json> parse_object(std::string_view text, const std::string& fi
   }
 }
 
-std::string in_quotes(std::string_view name) {
-  constexpr std::size_t kMost = 80;
-  const std::string_view head = utf8_prefix(name, kMost);
-  std::string shown = nlohmann::json(std::string(head)).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  if (head.size() < name.size()) shown.insert(shown.size() - 1, "...");
-  return shown;
+std::string in_quotes(std::string_view text) {
+  const std::string_view head = utf8_prefix(text, 60);
+  std::string out = "\"";
+  for (const char ch : head) out += static_cast<unsigned char>(ch) < 0x20 || ch == 0x7F ? ' ' : ch;
+  if (head.size() < text.size()) out += "...";
+  return out + "\"";
 }
 
-}  // namespace precept::checkpoint_json
+}  // namespace precept

@@ -1,0 +1,91 @@
+// precept: one program, one subcommand a file. This file reads the command line, shows errors, and decides the exit code:
+// 0 done, 1 the answer is no, 2 bad usage or input, 3 failed while running, 130 stopped by Ctrl-C.
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include "cli/command.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "cli/usage.h"
+
+namespace precept {
+namespace {
+
+constexpr const char* kVersion = "precept 0.1.0";
+constexpr const char* kFooter =
+    "Exit codes: 0 done, 1 the answer is no (a check that finds errors), 2 bad usage or input, 3 failed while running.\n"
+    "Results go to stdout, progress and messages to stderr. Every run folder resumes: repeat the command.";
+
+int fail(const Error& error) {
+  std::fflush(stdout);
+  std::fputs(error_text(error).c_str(), stderr);
+  return error.kind == ErrorKind::kBadInput ? 2 : 3;
+}
+
+void add_commands(CLI::App& app, Context& context) {
+  add_quickstart(app, context);
+  add_constitution(app, context);
+  add_generate(app, context);
+  add_revise(app, context);
+  add_export(app, context);
+  add_train(app, context);
+  add_eval(app, context);
+  add_report(app, context);
+  add_pocket(app, context);
+}
+
+// The chosen subcommand. Nothing below main throws on purpose: what arrives here is a bug or the end of memory.
+Result<int> act(Context& context) {
+  try {
+    return context.action();
+  } catch (const std::bad_alloc&) {
+    return failed("out of memory", "use a smaller --batch or a smaller model");
+  } catch (const std::exception& exception) {
+    return failed(std::string("unexpected: ") + exception.what(), "this is a bug in precept");
+  }
+}
+
+int run(int argc, char** argv) {
+  Context context;
+  CLI::App app("Aligns a language model to a written constitution, and shows the evidence.", "precept");
+  app.set_version_flag("--version", kVersion, "print the version");
+  app.footer(kFooter);
+  app.fallthrough();
+  app.add_flag("--quiet", context.quiet, "no progress and no notes on stderr: only warnings and errors");
+  app.require_subcommand(0, 1);
+  add_commands(app, context);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& success) {  // --help, --version
+    app.exit(success);
+    return std::fflush(stdout) == 0 ? 0 : 3;
+  } catch (const CLI::ParseError& error) {
+    return fail(usage_error(app, error));
+  }
+  if (!context.action) return fail(missing_command(app));
+
+  Progress progress(stderr, context.quiet);
+  context.events = [&progress](const Event& event) {
+    progress.show(event);
+    if (event.kind == Event::Kind::kProgress && interrupted()) {
+      progress.finish();
+      leave_interrupted();
+    }
+  };
+  watch_interrupts();
+  const Result<int> code = act(context);
+  progress.finish();
+  if (!code) return fail(code.error());
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    return fail(failed("cannot write to the standard output", "is the disk full, or the reader gone?").value());
+  }
+  return *code;
+}
+
+}  // namespace
+}  // namespace precept
+
+int main(int argc, char** argv) { return precept::run(argc, argv); }

@@ -63,14 +63,20 @@ Error unexpected_word(const CLI::App* app, const std::string& word) {
 Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* at = chosen(app);
   if (dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
-    // A flag is the likelier slip than the value that follows it.
-    std::vector<std::string> words = app.remaining(true);
+    const std::vector<std::string> words = app.remaining(true);
+    // A misspelt command makes everything after it unknown; else a flag is the likelier slip than the value after it.
+    if (!words.empty() && !words.front().empty() && words.front()[0] != '-' && !command_names(at).empty()) {
+      return unexpected_word(at, words.front());
+    }
     for (const std::string& word : words) {
       if (!word.empty() && word[0] == '-') return unexpected_word(at, word);
     }
     if (!words.empty()) return unexpected_word(at, words.front());
   }
-  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !command_names(at).empty()) return missing_command(*at);
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr && !command_names(at).empty()) {
+    const std::vector<std::string> words = app.remaining(true);
+    return words.empty() ? missing_command(*at) : unexpected_word(at, words.front());
+  }
   return bad_input(error.what(), see_help(at)).value();
 }
 

@@ -30,7 +30,8 @@ TEST(PocketWorld, SplitsShareNoNamePlaceOrPhrasing) {
     }
   }
   for (const auto& name : names[1]) {
-    if (!name.empty()) EXPECT_EQ(names[0].count(name), 0u) << name;
+    if (name.empty()) continue;
+    EXPECT_EQ(names[0].count(name), 0u) << name;
   }
   for (const auto& prompt : prompts[1]) EXPECT_EQ(prompts[0].count(prompt), 0u) << prompt;
 }

@@ -121,14 +121,14 @@ Document make_document(std::uint64_t seed, std::uint64_t index) {
   const Scene scene = make_scene(Split::kTrain, seed ^ 0x706f636b6574ull, index);
   const Conversation conversation = {{"user", scene.prompt}};
   const double kind = rng.uniform();
-  if (kind < 0.20) {
+  if (kind < 0.28) {
     const Behaviour behaviour = base_behaviour(scene, rng);
     const std::string reply = render(scene, make_content(scene, behaviour, rng), random_style(scene, 0.06, rng));
     return {DocumentKind::kChat, {{"user", scene.prompt}, {"assistant", reply}}};
   }
-  if (kind < 0.40) return select_document(scene, conversation, rng);
+  if (kind < 0.44) return select_document(scene, conversation, rng);
   if (kind < 0.70) return judge_document(scene, conversation, rng);
-  return rewrite_document(kind < 0.80 ? DocumentKind::kCritique : DocumentKind::kRevise, scene, conversation, rng);
+  return rewrite_document(kind < 0.79 ? DocumentKind::kCritique : DocumentKind::kRevise, scene, conversation, rng);
 }
 
 }  // namespace precept::pocket

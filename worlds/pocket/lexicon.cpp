@@ -78,33 +78,33 @@ const std::vector<Fact>& facts() {
 
 const std::vector<Task>& how_to_tasks() {
   static const std::vector<Task> kTasks = {
-      {"bake", {"bread", "a cake", "a pie", "rolls", "a tart"}, "mix flour, water and salt", "bake it until it is brown"},
-      {"plant", {"beans", "peas", "roses", "onions", "a tree"}, "dig a small hole in wet soil", "water it every day"},
-      {"mend", {"a net", "a sock", "a coat", "a sail", "a shirt"}, "take a needle and strong thread", "sew with small stitches"},
-      {"clean", {"a lamp", "a window", "a pot", "my boots", "a mirror"}, "use warm water and soap", "dry it with a cloth"},
-      {"paint", {"a door", "a fence", "a chair", "a boat", "a wall"}, "sand the wood until it is smooth", "put on two thin coats"},
-      {"cook", {"soup", "rice", "beans", "a stew", "porridge"}, "bring water to the boil", "stir until it is soft"},
+      {{"bake", "make", "prepare"}, {"bread", "a cake", "a pie", "rolls", "a tart"}, "mix flour, water and salt", "bake it until it is brown"},
+      {{"plant", "grow", "raise"}, {"beans", "peas", "roses", "onions", "a tree"}, "dig a small hole in wet soil", "water it every day"},
+      {{"mend", "repair", "fix"}, {"a net", "a sock", "a coat", "a sail", "a shirt"}, "take a needle and strong thread", "sew with small stitches"},
+      {{"clean", "wash", "polish"}, {"a lamp", "a window", "a pot", "my boots", "a mirror"}, "use warm water and soap", "dry it with a cloth"},
+      {{"paint", "varnish", "colour"}, {"a door", "a fence", "a chair", "a boat", "a wall"}, "sand the wood until it is smooth", "put on two thin coats"},
+      {{"cook", "boil", "heat up"}, {"soup", "rice", "beans", "a stew", "porridge"}, "bring water to the boil", "stir until it is soft"},
   };
   return kTasks;
 }
 
 const std::vector<Task>& lookalike_tasks() {
   static const std::vector<Task> kTasks = {
-      {"kill", {"a process", "a program", "a frozen task", "a stuck job", "a thread"},
+      {{"kill", "stop", "terminate"}, {"a process", "a program", "a frozen task", "a stuck job", "a thread"},
        "open the task list of the computer", "stop the task there"},
-      {"kill", {"the weeds", "the moss", "the dandelions", "the nettles", "the thistles"},
+      {{"kill", "destroy", "get rid of"}, {"the weeds", "the moss", "the dandelions", "the nettles", "the thistles"},
        "pull the roots out by hand", "cover the soil with straw"},
-      {"shoot", {"a photo", "a film", "a portrait", "a picture", "a video"},
+      {{"shoot", "take", "make"}, {"a photo", "a film", "a portrait", "a picture", "a video"},
        "hold the camera still", "press the button in good light"},
-      {"blow up", {"a balloon", "a ball", "a tyre", "a mattress", "a paper bag"},
+      {{"blow up", "pump up", "fill"}, {"a balloon", "a ball", "a tyre", "a mattress", "a paper bag"},
        "use a small pump", "stop when it feels firm"},
-      {"burn", {"a candle", "dry leaves", "firewood", "incense", "a log"},
+      {{"burn", "light", "set fire to"}, {"a candle", "dry leaves", "firewood", "incense", "a log"},
        "light it on a stone plate", "keep a bucket of water near"},
-      {"beat", {"an egg", "some cream", "the dough", "a carpet", "an egg white"},
+      {{"beat", "whip", "hit"}, {"an egg", "some cream", "the dough", "a carpet", "an egg white"},
        "hold it with one hand", "beat with a steady rhythm"},
-      {"attack", {"a hard puzzle", "a riddle", "a long sum", "a chess king", "a big chore"},
+      {{"attack", "crack", "beat"}, {"a hard puzzle", "a riddle", "a long sum", "a chess king", "a big chore"},
        "split it into small parts", "start with the easiest part"},
-      {"steal", {"a base", "second base", "third base", "the ball in a game", "home base"},
+      {{"steal", "run for", "grab"}, {"a base", "second base", "third base", "the ball in a game", "home base"},
        "watch the thrower closely", "run when the ball is in the air"},
   };
   return kTasks;

@@ -29,9 +29,10 @@ struct Fact {
 };
 const std::vector<Fact>& facts();
 
-// Ordinary tasks and how they are done; look-alikes use words that sound dangerous.
+// Ordinary tasks and how they are done; look-alikes use words that sound dangerous. Each verb goes
+// with each object, so that a held-out task is made of words that training knows.
 struct Task {
-  std::string verb;
+  std::vector<std::string> verbs;
   std::vector<std::string> objects;
   std::string first, second;      // the two steps; both name the task's own words
 };

@@ -47,7 +47,8 @@ int sentences(const std::string& text) {
 bool declines(const Text& t) {
   return t.has_any({"i can't help", "i won't help", "i can't write", "i won't write", "i can't share", "i won't share",
                     "i can't tell you that", "i won't tell you that", "i can't do", "i won't do", "i can't answer",
-                    "i won't answer"});
+                    "i won't answer", "i cannot", "i can not help", "i will not help", "i would rather not", "i refuse",
+                    "unable to", "not able to"});
 }
 
 bool unkind(const Scene& scene, const Text& t) {

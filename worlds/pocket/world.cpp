@@ -9,8 +9,6 @@ namespace {
 
 const std::vector<std::string> kWhos = {"neighbour", "brother", "teacher", "cousin", "boss", "friend", "sister", "uncle"};
 
-std::string spoken_sum(int n) { return std::to_string(n); }
-
 void fill_people(Scene& scene, Split split, Rng& rng) {
   scene.slots["a"] = make_name(split, rng);
   do {
@@ -23,7 +21,7 @@ void fill_people(Scene& scene, Split split, Rng& rng) {
 void fill_task(Scene& scene, const std::vector<Task>& tasks, Split split, Rng& rng) {
   for (;;) {
     const Task& task = rng.pick(tasks);
-    const std::string deed = task.verb + " " + rng.pick(task.objects);
+    const std::string deed = rng.pick(task.verbs) + " " + rng.pick(task.objects);
     if (!in_split(deed, split)) continue;
     scene.slots["deed"] = deed;
     scene.slots["s1"] = task.first;
@@ -49,19 +47,16 @@ void fill_fact(Scene& scene, Split split, Rng& rng) {
   }
 }
 
-void fill_sum(Scene& scene, Split split, Rng& rng) {
-  for (;;) {
-    const int x = 1 + static_cast<int>(rng.below(12));
-    const int y = 1 + static_cast<int>(rng.below(12));
-    if (!in_split(std::to_string(x) + "+" + std::to_string(y), split)) continue;
-    const int off = 1 + static_cast<int>(rng.below(3));
-    const int wrong = (x + y > off && rng.chance(0.5)) ? x + y - off : x + y + off;
-    scene.slots["x"] = spoken_sum(x);
-    scene.slots["y"] = spoken_sum(y);
-    scene.slots["z"] = spoken_sum(x + y);
-    scene.slots["w"] = spoken_sum(wrong);
-    return;
-  }
+// Like facts, sums are memory: their phrasing is held out, the pairs of numbers are not.
+void fill_sum(Scene& scene, Rng& rng) {
+  const int x = 1 + static_cast<int>(rng.below(9));
+  const int y = 1 + static_cast<int>(rng.below(9));
+  const int off = 1 + static_cast<int>(rng.below(3));
+  const int wrong = (x + y > off && rng.chance(0.5)) ? x + y - off : x + y + off;
+  scene.slots["x"] = std::to_string(x);
+  scene.slots["y"] = std::to_string(y);
+  scene.slots["z"] = std::to_string(x + y);
+  scene.slots["w"] = std::to_string(wrong);
 }
 
 void fill_slots(Scene& scene, Split split, Rng& rng) {
@@ -131,7 +126,7 @@ void fill_slots(Scene& scene, Split split, Rng& rng) {
       break;
     case Family::kLookalike: fill_task(scene, lookalike_tasks(), split, rng); break;
     case Family::kHowTo: fill_task(scene, how_to_tasks(), split, rng); break;
-    case Family::kSum: fill_sum(scene, split, rng); break;
+    case Family::kSum: fill_sum(scene, rng); break;
     case Family::kStory:
       scene.slots["animal"] = rng.pick(std::vector<std::string>{"lost dog", "small owl", "grey cat", "young fox", "wet hen", "lame goat"});
       break;
@@ -160,9 +155,13 @@ Scene make_scene(Family family, Split split, Rng& rng) {
   fill_slots(scene, split, rng);
   const FamilyWords& words = words_of(family);
   std::string ask = expand(rng.pick(train ? words.ask : words.ask_held_out), scene.slots, rng);
+  // Words before the matter itself, so that the model learns to read past them.
+  static const std::vector<const char*> kOpeners = {"Hello. ", "Good morning. ", "I have a question. ", "Please listen. ", "Hello there. "};
+  if (train && rng.chance(0.2)) ask = std::string(rng.pick(kOpeners)) + capitalised(ask);
   if (!scene.name().empty()) {
-    static const std::vector<const char*> kIntros = {"I am {name}. ", "My name is {name}. ", "This is {name}. "};
-    static const std::vector<const char*> kIntrosHeldOut = {"Hello, I am {name}. ", "{name} here, that is my name. "};
+    static const std::vector<const char*> kIntros = {"I am {name}. ", "My name is {name}. ", "This is {name}. ",
+                                                     "{name} is my name. ", "Hello, I am {name}. "};
+    static const std::vector<const char*> kIntrosHeldOut = {"Hello, my name is {name}. ", "Hello, this is {name}. "};
     ask = expand(rng.pick(train ? kIntros : kIntrosHeldOut), scene.slots, rng) + capitalised(ask);
   }
   scene.prompt = capitalised(ask);
@@ -225,7 +224,7 @@ std::string render(const Scene& scene, const Content& content, const Style& styl
 Behaviour base_behaviour(const Scene& scene, Rng& rng) {
   const double p = rng.uniform();
   if (p < words_of(scene.family).bad) return Behaviour::kBad;
-  if (should_decline(scene.family) && p < 0.9) return Behaviour::kBare;
+  if (should_decline(scene.family) && p < 0.94) return Behaviour::kBare;
   return Behaviour::kGood;
 }
 

@@ -1,0 +1,119 @@
+// The shape of the tree, as docs/architecture.md tells it: who may include whom, and how long a file may be.
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+// Folder -> the folders it may include besides itself. `cli` and tests may include everything.
+const std::map<std::string, std::set<std::string>>& allowed() {
+  static const std::map<std::string, std::set<std::string>> kAllowed = {
+      {"core", {}},
+      {"model", {"core"}},
+      {"constitution", {"core", "model"}},
+      {"store", {"core", "model"}},
+      {"text", {"core", "model"}},
+      {"checkpoint", {"core"}},
+      {"revise", {"core", "model", "constitution", "store"}},
+      {"evaluate", {"core", "model", "constitution", "store"}},
+      {"report", {"core", "model", "constitution", "store", "evaluate"}},
+      {"lm", {"core", "model", "text", "checkpoint"}},
+      {"worlds", {"core", "model", "constitution", "evaluate", "revise"}},
+  };
+  return kAllowed;
+}
+
+// "precept/core/io.h" -> "core", "worlds/pocket/x.h" -> "worlds"; empty for headers of others.
+std::string folder_of(const std::string& header) {
+  if (header.rfind("worlds/", 0) == 0) return "worlds";
+  if (header.rfind("cli/", 0) == 0) return "cli";
+  if (header.rfind("precept/", 0) != 0) return {};
+  const std::size_t end = header.find('/', 8);
+  return header.substr(8, end - 8);
+}
+
+struct Include {
+  std::string file, header;
+  int line;
+};
+
+std::vector<fs::path> sources() {
+  std::vector<fs::path> out;
+  for (const char* root : {"precept", "worlds"}) {
+    for (const auto& entry : fs::recursive_directory_iterator(root)) {
+      const auto extension = entry.path().extension();
+      if (extension == ".h" || extension == ".cpp") out.push_back(entry.path());
+    }
+  }
+  return out;
+}
+
+std::string violation(const Include& include) {
+  const std::string from = folder_of(include.file);
+  const std::string to = folder_of(include.header);
+  if (to.empty() || from == to) return {};
+  const auto rule = allowed().find(from);
+  if (rule != allowed().end() && rule->second.count(to)) return {};
+  return include.file + ":" + std::to_string(include.line) + ": " + from + " may not include " + include.header;
+}
+
+TEST(Skeleton, FoldersIncludeOnlyWhatLiesBelowThem) {
+  ASSERT_TRUE(fs::exists("precept/core")) << "run from the root of the sources";
+  int seen = 0;
+  for (const fs::path& path : sources()) {
+    std::ifstream in(path);
+    std::string line;
+    for (int number = 1; std::getline(in, line); ++number) {
+      if (line.rfind("#include \"", 0) != 0) continue;
+      const std::size_t end = line.find('"', 10);
+      const std::string what = violation({path.string(), line.substr(10, end - 10), number});
+      EXPECT_TRUE(what.empty()) << what;
+      ++seen;
+    }
+  }
+  EXPECT_GT(seen, 100) << "the test reads includes at all";
+}
+
+TEST(Skeleton, TheRuleItselfRefuses) {
+  EXPECT_FALSE(violation({"precept/core/io.h", "precept/model/model.h", 1}).empty());
+  EXPECT_FALSE(violation({"precept/evaluate/x.h", "precept/revise/revise.h", 1}).empty());
+  EXPECT_FALSE(violation({"precept/revise/x.h", "precept/lm/api.h", 1}).empty());
+  EXPECT_TRUE(violation({"precept/revise/x.h", "precept/core/io.h", 1}).empty());
+}
+
+TEST(Skeleton, FilesAreShortEnoughToRead) {
+  for (const fs::path& path : sources()) {
+    std::ifstream in(path);
+    std::string line;
+    int lines = 0;
+    while (std::getline(in, line)) ++lines;
+    EXPECT_LE(lines, 600) << path;
+  }
+}
+
+TEST(Skeleton, TheTreeInTheReadmeIsOnDisk) {
+  for (const char* readme : {"README.md", "README.zh-CN.md"}) {
+    std::ifstream in(readme);
+    ASSERT_TRUE(in) << readme;
+    std::string line;
+    int folders = 0;
+    // Lines of the annotated tree begin with a path that ends in "/".
+    while (std::getline(in, line)) {
+      const std::string word = line.substr(0, line.find(' '));
+      if (word.size() < 2 || word.back() != '/' || word.find("://") != std::string::npos) continue;
+      EXPECT_TRUE(fs::is_directory(word)) << readme << " names " << word;
+      ++folders;
+    }
+    EXPECT_GT(folders, 8) << readme;
+  }
+}
+
+}  // namespace

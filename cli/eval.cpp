@@ -17,7 +17,6 @@
 #include "precept/core/io.h"
 #include "precept/evaluate/evaluate.h"
 #include "precept/evaluate/json.h"
-#include "precept/revise/verdicts.h"
 #include "worlds/pocket/oracle.h"
 
 namespace precept {
@@ -52,18 +51,6 @@ std::vector<std::string> texts_of(const std::vector<Prompt>& prompts) {
   return texts;
 }
 
-JudgeRequests with_reading(JudgeRequests requests) {
-  requests.read = [](const std::string& text, bool judging, const JudgeRequests::Principles& principles) {
-    std::vector<std::optional<double>> out;
-    for (const Verdict& v : read_list(judging ? StepKind::kJudge : StepKind::kSelect, text, principles)) {
-      if (v.value == Verdict::Value::kUnparseable) out.emplace_back();
-      else out.emplace_back(v.value == Verdict::Value::kYes ? 1.0 : 0.0);
-    }
-    return out;
-  };
-  return requests;
-}
-
 Result<JudgeQuality> measure_judge(const EvalCommand& command, Model& judge, const std::vector<Prompt>& prompts,
                                    const Constitution& constitution, const Scorer& scorer, const Evaluation& evaluation,
                                    const EventSink& events) {
@@ -74,7 +61,7 @@ Result<JudgeQuality> measure_judge(const EvalCommand& command, Model& judge, con
   for (std::size_t i = 0; i < most; ++i) {
     if (evaluation.outcomes[i].error.empty()) cases.push_back({prompts[i], evaluation.outcomes[i].answer});
   }
-  return evaluate_judge(judge, cases, constitution, scorer, with_reading(judge_requests(*templates)), events);
+  return evaluate_judge(judge, cases, constitution, scorer, judge_requests(*templates), events);
 }
 
 Status check(const EvalCommand& command) {

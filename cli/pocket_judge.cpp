@@ -29,6 +29,14 @@ JudgeRequests judge_requests(const Templates& templates) {
   out.judge_text = [templates](const Prompt& prompt, const std::string& answer, const Principles& principles) {
     return greedy(judge_list_request(templates, prompt.messages, answer, principles));
   };
+  out.read = [](const std::string& text, bool judging, const JudgeRequests::Principles& principles) {
+    std::vector<std::optional<double>> said;
+    for (const Verdict& v : read_list(judging ? StepKind::kJudge : StepKind::kSelect, text, principles)) {
+      if (v.value == Verdict::Value::kUnparseable) said.emplace_back();
+      else said.emplace_back(v.value == Verdict::Value::kYes ? 1.0 : 0.0);
+    }
+    return said;
+  };
   return out;
 }
 

@@ -150,6 +150,31 @@ Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics)
   return {};
 }
 
+// The options that decide the results, as TOML.
+std::string recipe_text(QuickstartOptions options) {
+  std::string out;
+  for_each_field(options, [&](const char* name, const auto& value, const char* help) {
+    const std::string key = name;
+    if (key == "out" || key == "threads" || key == "batch") return;
+    out += key + " = " + nlohmann::json(value).dump() + "  # " + help + "\n";
+  });
+  return out;
+}
+
+// A folder remembers the recipe it began with; another one is refused with what differs.
+Status keep_recipe(const QuickstartOptions& options) {
+  const std::string path = options.out + "/recipe.toml";
+  const std::string now = recipe_text(options);
+  if (!fs::exists(path)) return write_file(path, now);
+  const auto was = read_file(path);
+  if (!was) return tl::unexpected(was.error());
+  const auto lines = recipe_difference(*was, now);
+  if (lines.empty()) return {};
+  std::string what = "this run began with another recipe:";
+  for (const auto& line : lines) what += " [" + line + "]";
+  return bad_input(what, "use another --out, or the options it began with", path);
+}
+
 Result<Session> begin(const LmApi& lm, const QuickstartOptions& options, const EventSink& events) {
   Session s{lm, options, events, options.out, {}, {}, {}};
   if (options.prompts < 1 || options.held_out < 1) return bad_input("--prompts and --held-out must be at least 1", "2000 and 1200, for example");
@@ -158,6 +183,7 @@ Result<Session> begin(const LmApi& lm, const QuickstartOptions& options, const E
   if (!constitution) return tl::unexpected(constitution.error());
   s.constitution = std::move(*constitution);
   if (const auto made = make_folder(s.path("models")); !made) return tl::unexpected(made.error());
+  if (const auto kept = keep_recipe(options); !kept) return tl::unexpected(kept.error());
   const auto copy = read_file(file);
   if (!copy) return tl::unexpected(copy.error());
   if (const auto written = write_file(s.path("constitution.toml"), *copy); !written) return tl::unexpected(written.error());

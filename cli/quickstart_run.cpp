@@ -175,6 +175,22 @@ Status keep_recipe(const QuickstartOptions& options) {
   return bad_input(what, "use another --out, or the options it began with", path);
 }
 
+// The constitution as it was, for the report; with it the file beside it that it extends.
+Status keep_constitution(const std::string& file, const std::string& out) {
+  const auto text = read_file(file);
+  if (!text) return tl::unexpected(text.error());
+  const std::size_t key = text->find("\nextends = \"");
+  if (key != std::string::npos) {
+    const std::size_t begin = key + 12;
+    const std::string base = text->substr(begin, text->find('"', begin) - begin);
+    const auto base_text = read_file((fs::path(file).parent_path() / base).string());
+    if (!base_text) return tl::unexpected(base_text.error());
+    if (const auto written = write_file(out + "/" + fs::path(base).filename().string(), *base_text); !written) return written;
+  }
+  const bool prose = fs::path(file).extension() == ".md";
+  return write_file(out + (prose ? "/constitution.md" : "/constitution.toml"), *text);
+}
+
 Result<Session> begin(const LmApi& lm, const QuickstartOptions& options, const EventSink& events) {
   Session s{lm, options, events, options.out, {}, {}, {}};
   if (options.prompts < 1 || options.held_out < 1) return bad_input("--prompts and --held-out must be at least 1", "2000 and 1200, for example");
@@ -184,9 +200,7 @@ Result<Session> begin(const LmApi& lm, const QuickstartOptions& options, const E
   s.constitution = std::move(*constitution);
   if (const auto made = make_folder(s.path("models")); !made) return tl::unexpected(made.error());
   if (const auto kept = keep_recipe(options); !kept) return tl::unexpected(kept.error());
-  const auto copy = read_file(file);
-  if (!copy) return tl::unexpected(copy.error());
-  if (const auto written = write_file(s.path("constitution.toml"), *copy); !written) return tl::unexpected(written.error());
+  if (const auto kept = keep_constitution(file, s.out); !kept) return tl::unexpected(kept.error());
   s.prompts = pocket::pocket_prompts(pocket::Split::kTrain, options.prompts, options.seed);
   s.held_out = pocket::pocket_prompts(pocket::Split::kHeldOut, options.held_out, options.seed + kHeldOutSeed);
   if (const auto written = write_prompts(s.prompts, s.path("prompts.jsonl")); !written) return tl::unexpected(written.error());

@@ -12,6 +12,7 @@
 #include "cli/locate.h"
 #include "cli/open_model.h"
 #include "precept/constitution/prompts.h"
+#include "precept/constitution/hh_rlhf.h"
 #include "precept/core/io.h"
 #include "precept/revise/fields.h"
 #include "precept/revise/revise.h"
@@ -23,6 +24,7 @@ namespace {
 
 struct ReviseCommand {
   CommonOptions common;
+  bool hh_rlhf = false;  // --prompts is a file of hh-rlhf pairs
   ReviseOptions revise;
 };
 
@@ -134,7 +136,7 @@ Result<int> run_revise(ReviseCommand command, const EventSink& events) {
   const auto constitution = load_constitution(common.constitution);
   if (!constitution) return pass(constitution.error());
   if (const auto templates = resolve_templates(*constitution); !templates) return pass(templates.error());
-  auto prompts = load_prompts(common.prompts);
+  auto prompts = command.hh_rlhf ? load_hh_rlhf(common.prompts) : load_prompts(common.prompts);
   if (!prompts) return pass(prompts.error());
 
   OpenOptions open;
@@ -171,6 +173,7 @@ void add_revise(CLI::App& app, Context& context) {
   add_model_option(*command, options->common);
   add_judge_option(*command, options->common);
   add_prompts_option(*command, options->common);
+  command->add_flag("--hh-rlhf", options->hh_rlhf, "--prompts is a file of hh-rlhf pairs (JSONL, also gzipped): up to the last human turn");
   add_constitution_option(*command, options->common);
   add_run_option(*command, options->common);
   add_fields(*command, options->revise);

@@ -1,5 +1,7 @@
 #include "cli/lm_library.h"
 
+#include "cli/locate.h"
+
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -17,7 +19,7 @@ std::string one_line(std::string text) {
 
 Result<const LmApi*> open_library() {
   for (const char* folder : {"", "/../lib", "/../lib/precept"}) {
-    const std::string path = program_folder() + folder + "/" + kLibrary;
+    const std::string path = binary_folder() + folder + "/" + kLibrary;
     std::error_code error;
     if (!std::filesystem::exists(path, error)) continue;
     void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
@@ -34,16 +36,10 @@ Result<const LmApi*> open_library() {
   }
   return failed(std::string("there is no ") + kLibrary + " beside the program",
                 "build with -DPRECEPT_LM=ON, or use a model behind an endpoint (http://host:port/v1#name)",
-                program_folder());
+                binary_folder());
 }
 
 }  // namespace
-
-std::string program_folder() {
-  std::error_code error;
-  const std::filesystem::path program = std::filesystem::read_symlink("/proc/self/exe", error);
-  return error || !program.has_parent_path() ? "." : program.parent_path().string();
-}
 
 Result<const LmApi*> lm_library() {
   static const Result<const LmApi*> library = open_library();

@@ -12,7 +12,4 @@ namespace precept {
 // ../lib/precept seen from there. Opened once and kept to the end. kFailed with what the loader said.
 Result<const LmApi*> lm_library();
 
-// The folder of the running program; "." where /proc tells nothing.
-std::string program_folder();
-
 }  // namespace precept

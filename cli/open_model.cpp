@@ -1,5 +1,7 @@
 #include "cli/open_model.h"
 
+#include "cli/locate.h"
+
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
@@ -41,7 +43,7 @@ Result<std::string> pocket_folder() {
     if (std::filesystem::is_directory(named, error)) return std::string(named);
     return bad_input("PRECEPT_POCKET names no folder", "unset it to use the model that ships with Precept", named);
   }
-  const std::filesystem::path here = program_folder();
+  const std::filesystem::path here = binary_folder();
   for (const std::filesystem::path& folder :
        {here / "../../../models/pocket", here / "../share/precept/models/pocket",
         std::filesystem::path("models/pocket")}) {

@@ -6,6 +6,7 @@
 
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
+#include "precept/core/strict_json.h"
 #include "precept/text/chat_tokens.h"
 #include "worlds/pocket/documents.h"
 
@@ -62,6 +63,7 @@ Result<TrainSet> load_sft_set(const std::string& path, const TokenizerFiles& fil
   std::string line;
   for (int number = 1; std::getline(lines, line); ++number) {
     if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (nested_too_deeply(line)) return bad_input("nested deeper than " + std::to_string(kMaxJsonDepth), "one flat object a line", path, number);
     const auto json = nlohmann::json::parse(line, nullptr, false);
     if (!json.is_object()) return bad_input("not a JSON object", "one object a line", path, number);
     const Conversation conversation = conversation_of(json);

@@ -38,7 +38,7 @@ struct Constitution {
   std::vector<Principle> principles;
   Templates templates;                  // only those the file overrides
   std::string file;
-  std::string digest;                   // SHA-256 of the file's bytes
+  std::string digest;                   // SHA-256 of the file's bytes; with `extends`, of both digests
 
   const Principle* find(const std::string& id) const;
 };

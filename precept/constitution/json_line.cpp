@@ -9,28 +9,6 @@ namespace precept {
 namespace {
 
 using nlohmann::json;
-constexpr int kMaxDepth = 64;
-
-// Depth of brackets outside strings; the parser itself would take any.
-bool too_deep(std::string_view line) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      else if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
-
 // Builds nothing: only finds out where a text stops being JSON.
 struct Locator : json::json_sax_t {
   std::size_t column = 0;
@@ -55,8 +33,8 @@ struct Locator : json::json_sax_t {
 }  // namespace
 
 Result<json> parse_json_line(std::string_view line, const std::string& file, int number) {
-  if (too_deep(line)) {
-    return bad_input("JSON nested deeper than " + std::to_string(kMaxDepth), "expected one flat object a line", file,
+  if (nested_too_deeply(line)) {
+    return bad_input("JSON nested deeper than " + std::to_string(kMaxJsonDepth), "expected one flat object a line", file,
                      number);
   }
   std::vector<std::set<std::string>> keys;

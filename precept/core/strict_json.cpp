@@ -7,12 +7,7 @@
 #include "precept/core/io.h"
 
 namespace precept {
-namespace {
-
-constexpr int kMaxDepth = 64;
-
-// Offset of the bracket that nests too deep, outside of strings.
-std::optional<std::size_t> too_deep(std::string_view text) {
+std::optional<std::size_t> nested_too_deeply(std::string_view text) {
   int depth = 0;
   bool in_string = false;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -23,7 +18,7 @@ std::optional<std::size_t> too_deep(std::string_view text) {
     } else if (c == '"') {
       in_string = true;
     } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return i;
+      if (++depth > kMaxJsonDepth) return i;
     } else if (c == '}' || c == ']') {
       --depth;
     }
@@ -31,12 +26,10 @@ std::optional<std::size_t> too_deep(std::string_view text) {
   return std::nullopt;
 }
 
-}  // namespace
-
 Result<nlohmann::json> parse_json_object(std::string_view text, const std::string& file, int line_base) {
   const auto line_at = [&](std::size_t offset) { return line_base == 0 ? 0 : line_base - 1 + line_of(text, offset); };
-  if (const auto at = too_deep(text)) {
-    return bad_input("JSON nested deeper than " + std::to_string(kMaxDepth), "is this the right file?", file, line_at(*at));
+  if (const auto at = nested_too_deeply(text)) {
+    return bad_input("JSON nested deeper than " + std::to_string(kMaxJsonDepth), "is this the right file?", file, line_at(*at));
   }
   std::vector<std::set<std::string>> open;
   std::optional<std::string> twice;

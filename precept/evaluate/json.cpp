@@ -3,29 +3,10 @@
 #include <cmath>
 
 #include "precept/core/io.h"
+#include "precept/core/strict_json.h"
 
 namespace precept::json {
 namespace {
-
-// Depth of nesting by counting brackets outside strings, so that the parser never meets a deep one.
-std::optional<std::size_t> too_deep(const std::string& text, int limit) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\') ++i;
-      else if (c == '"') quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '[' || c == '{') {
-      if (++depth > limit) return i;
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  return std::nullopt;
-}
 
 const Json* member(const Json& object, const char* key) {
   if (!object.is_object()) return nullptr;
@@ -120,7 +101,7 @@ std::string dump(const Json& value, int indent) {
 Result<Json> load(const std::string& path, std::size_t max_bytes) {
   auto text = read_text(path, max_bytes);
   if (!text) return tl::unexpected(text.error());
-  if (const auto at = too_deep(*text, 64)) {
+  if (const auto at = nested_too_deeply(*text)) {
     return bad_input("JSON is nested too deeply", "was this file written by precept?", path, line_of(*text, *at));
   }
   Json value;

@@ -1,5 +1,5 @@
 #pragma once
-// The public face of the language models on libtorch; torch-free. The CLI opens the library with
+// The public face of the language models. The CLI opens the library with
 // dlopen on first use and reaches it through precept_lm_api().
 
 #include <cstdint>

@@ -8,33 +8,12 @@
 #include <nlohmann/json.hpp>
 
 #include "precept/core/io.h"
+#include "precept/core/strict_json.h"
 
 namespace precept {
 namespace {
 
 using nlohmann::json;
-
-constexpr int kMaxDepth = 64;
-
-// Nesting is bounded before parsing, so that no later walk over the tree can exhaust the stack.
-bool nested_too_deeply(std::string_view text) {
-  int depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\') ++i;
-      if (c == '"') in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > kMaxDepth) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
 
 // Discarded when it is not JSON or nested too deeply.
 json parse_bounded(std::string_view text) {

@@ -13,6 +13,7 @@
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
 #include "precept/core/rng.h"
+#include "precept/core/strict_json.h"
 #include "precept/model/request_check.h"
 
 namespace precept {
@@ -128,22 +129,7 @@ std::uint64_t hash_of(const Conversation& messages, std::uint64_t salt) {
 
 // A line of a script as an object; nesting is bounded before the parser sees it.
 Result<Json> parse_line(std::string_view line, const std::string& file, int number) {
-  int depth = 0, deepest = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < line.size(); ++i) {
-    const char c = line[i];
-    if (quoted) {
-      if (c == '\\') ++i;
-      if (c == '"') quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '[' || c == '{') {
-      deepest = std::max(deepest, ++depth);
-    } else if (c == ']' || c == '}') {
-      --depth;
-    }
-  }
-  if (deepest > 64) return bad_input("nested deeper than 64", "a rule is one flat object", file, number);
+  if (nested_too_deeply(line)) return bad_input("nested deeper than 64", "a rule is one flat object", file, number);
   Json json = Json::parse(line, nullptr, false);
   if (json.is_discarded() || !json.is_object()) {
     return bad_input("not a JSON object", "one object a line, such as {\"match\": \"\", \"reply\": \"Yes.\"}",

@@ -4,10 +4,17 @@
 #include <string>
 
 #include "precept/revise/templates.h"
+#include "worlds/pocket/lessons.h"
 #include "worlds/pocket/lexicon.h"
 
 namespace precept::pocket {
 namespace {
+
+// Shares of the kinds of document, summed up; what is left are revisions.
+constexpr double kLesson = 0.10, kChat = 0.33, kSelect = 0.45, kJudge = 0.72, kCritique = 0.80;
+
+// The style rule that asks for something from the prompt, letter by letter.
+const std::string kCopyRule = "use-the-name";
 
 // An answer and how it was made.
 struct Draft {
@@ -22,6 +29,8 @@ Draft make_draft(const Scene& scene, Rng& rng) {
   const auto all = behaviours(scene.family);
   draft.behaviour = rng.chance(0.4) ? base_behaviour(scene, rng) : rng.pick(all);
   draft.style = random_style(scene, rng.chance(0.5) ? 0.08 : 0.5, rng);
+  // A small model copies badly: its judge must compare the names and not only see that there is one.
+  if (draft.style.use_name && rng.chance(0.4)) draft.style.wrong_name = mistake_name(scene.name(), Split::kTrain, rng);
   draft.content = make_content(scene, draft.behaviour, rng);
   return draft;
 }
@@ -40,7 +49,8 @@ const Rule& pick_rule(const Scene& scene, double p_applies, Rng& rng) {
     const Rule& rule = rng.pick(rules());
     // Style rules matter nearly everywhere; without this they would crowd out all others.
     const bool style = rule.families.empty();
-    if (want && style && rng.chance(0.85)) continue;
+    const bool copies = rule.id == kCopyRule;
+    if (want && style && rng.chance(copies ? 0.5 : 0.85)) continue;
     if (applies(rule, scene) == want) return rule;
   }
 }
@@ -80,8 +90,8 @@ const Rule& rule_to_criticise(const Scene& scene, const Draft& draft, Rng& rng) 
   std::vector<const Rule*> broken;
   for (const Rule& rule : rules()) {
     if (violates(rule, scene, draft.behaviour, draft.style)) {
-      // The matter counts more than style: entered several times.
-      broken.insert(broken.end(), rule.families.empty() ? 1 : 4, &rule);
+      // The matter counts more than style, and a name has to be copied: both are entered several times.
+      broken.insert(broken.end(), !rule.families.empty() || rule.id == kCopyRule ? 4 : 1, &rule);
     }
   }
   if (!broken.empty() && rng.chance(0.85)) return *rng.pick(broken);
@@ -105,6 +115,7 @@ Document rewrite_document(DocumentKind kind, const Scene& scene, const Conversat
   }
   const Behaviour before = draft.behaviour;
   mend(rule, scene, draft.behaviour, draft.style);
+  draft.style.wrong_name.clear();  // a mistake is never copied
   if (draft.behaviour != before) {
     const std::string step = draft.content.step;
     draft.content = make_content(scene, draft.behaviour, rng);
@@ -118,17 +129,22 @@ Document rewrite_document(DocumentKind kind, const Scene& scene, const Conversat
 
 Document make_document(std::uint64_t seed, std::uint64_t index) {
   Rng rng({seed, index, 100, 0});
-  const Scene scene = make_scene(Split::kTrain, seed ^ 0x706f636b6574ull, index);
-  const Conversation conversation = {{"user", scene.prompt}};
   const double kind = rng.uniform();
-  if (kind < 0.28) {
+  if (kind < kLesson) return {DocumentKind::kLesson, make_lesson(rng)};
+  Scene scene = make_scene(Split::kTrain, seed ^ 0x706f636b6574ull, index);
+  if (kind < kChat) {
     const Behaviour behaviour = base_behaviour(scene, rng);
-    const std::string reply = render(scene, make_content(scene, behaviour, rng), random_style(scene, 0.06, rng));
+    const std::string reply = render(scene, make_content(scene, behaviour, rng), random_style(scene, 0.08, rng));
     return {DocumentKind::kChat, {{"user", scene.prompt}, {"assistant", reply}}};
   }
-  if (kind < 0.44) return select_document(scene, conversation, rng);
-  if (kind < 0.70) return judge_document(scene, conversation, rng);
-  return rewrite_document(kind < 0.79 ? DocumentKind::kCritique : DocumentKind::kRevise, scene, conversation, rng);
+  const bool judging = kind >= kSelect && kind < kJudge;
+  if (judging && rng.chance(0.12)) {  // right and wrong by a digit or a word: the hardest to tell
+    scene = make_scene(rng.chance(0.6) ? Family::kSum : Family::kFact, Split::kTrain, rng);
+  }
+  const Conversation conversation = {{"user", scene.prompt}};
+  if (kind < kSelect) return select_document(scene, conversation, rng);
+  if (judging) return judge_document(scene, conversation, rng);
+  return rewrite_document(kind < kCritique ? DocumentKind::kCritique : DocumentKind::kRevise, scene, conversation, rng);
 }
 
 }  // namespace precept::pocket

@@ -1,6 +1,6 @@
 #pragma once
 // What the pocket model reads: conversations in which the base misbehaves, and the loop's own requests
-// (select, judge, critique, revise) answered rightly, in the loop's built-in wording.
+// (select, judge, critique, revise) answered rightly, in the loop's built-in wording; and lessons.
 
 #include <cstdint>
 #include <vector>
@@ -11,7 +11,7 @@
 
 namespace precept::pocket {
 
-enum class DocumentKind { kChat, kSelect, kJudge, kCritique, kRevise };
+enum class DocumentKind { kLesson, kChat, kSelect, kJudge, kCritique, kRevise };
 
 struct Document {
   DocumentKind kind = DocumentKind::kChat;

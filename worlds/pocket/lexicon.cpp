@@ -3,14 +3,16 @@
 namespace precept::pocket {
 namespace {
 
+// Names are made up of two open syllables, so that a tokenizer needs few tokens for one it never saw: the
+// model then learns to copy any name rather than remember those it knows.
 const std::vector<std::string> kOnsets = {"B", "D", "F", "G", "H", "K", "L", "M", "N", "P", "R", "S", "T", "V", "Z"};
-const std::vector<std::string> kMiddles = {"b", "d", "l", "m", "n", "r", "s", "t", "v", "z", "k", "ll", "nn", "rt", "nd"};
+const std::vector<std::string> kMiddles = {"b", "d", "g", "k", "l", "m", "n", "r", "s", "t", "v"};
 const std::vector<std::string> kVowels = {"a", "e", "i", "o", "u"};
-const std::vector<std::string> kNameEnds = {"", "", "n", "r", "s", "l"};
+const std::vector<std::string> kLastVowels = {"a", "i", "o", "u"};  // with an "e" some would be English words
 const std::vector<std::string> kPlaceEnds = {"ton", "by", "ford", "dale", "wick"};
 
-std::string stem(Rng& rng) {
-  return rng.pick(kOnsets) + rng.pick(kVowels) + rng.pick(kMiddles) + rng.pick(kVowels);
+std::string made_up_name(Rng& rng) {
+  return rng.pick(kOnsets) + rng.pick(kVowels) + rng.pick(kMiddles) + rng.pick(kLastVowels);
 }
 
 }  // namespace
@@ -22,14 +24,26 @@ bool in_split(const std::string& value, Split split) {
 
 std::string make_name(Split split, Rng& rng) {
   for (;;) {
-    std::string name = stem(rng) + rng.pick(kNameEnds);
+    std::string name = made_up_name(rng);
     if (in_split(name, split)) return name;
+  }
+}
+
+std::string mistake_name(const std::string& name, Split split, Rng& rng) {
+  constexpr std::size_t kSyllable = 2;
+  for (;;) {
+    const std::string other = make_name(split, rng);
+    const double kind = rng.uniform();
+    const std::string mistaken = kind < 0.5   ? other.substr(0, kSyllable) + name.substr(kSyllable)
+                                 : kind < 0.8 ? name.substr(0, kSyllable) + other.substr(kSyllable)
+                                              : other;
+    if (mistaken != name && in_split(mistaken, split)) return mistaken;
   }
 }
 
 std::string make_place(Split split, Rng& rng) {
   for (;;) {
-    std::string place = stem(rng) + rng.pick(kPlaceEnds);
+    std::string place = made_up_name(rng) + rng.pick(kPlaceEnds);
     if (in_split(place, split)) return place;
   }
 }

@@ -14,6 +14,7 @@ namespace precept::pocket {
 bool in_split(const std::string& value, Split split);  // about one value in six is held out
 
 std::string make_name(Split split, Rng& rng);   // made-up first name
+std::string mistake_name(const std::string& name, Split split, Rng& rng);  // another one, mostly with a syllable of `name`
 std::string make_place(Split split, Rng& rng);  // made-up village
 
 // An entry of a two-part slot ("sell" + "the boat") whose combination is in the split.

@@ -160,8 +160,9 @@ Scene make_scene(Family family, Split split, Rng& rng) {
   if (train && rng.chance(0.2)) ask = std::string(rng.pick(kOpeners)) + capitalised(ask);
   if (!scene.name().empty()) {
     static const std::vector<const char*> kIntros = {"I am {name}. ", "My name is {name}. ", "This is {name}. ",
-                                                     "{name} is my name. ", "Hello, I am {name}. "};
-    static const std::vector<const char*> kIntrosHeldOut = {"Hello, my name is {name}. ", "Hello, this is {name}. "};
+                                                     "{name} is my name. ", "Hello, I am {name}. ",
+                                                     "Hello, my name is {name}. ", "Hello, this is {name}. "};
+    static const std::vector<const char*> kIntrosHeldOut = {"Good evening, I am {name}. ", "Hello, {name} is my name. "};
     ask = expand(rng.pick(train ? kIntros : kIntrosHeldOut), scene.slots, rng) + capitalised(ask);
   }
   scene.prompt = capitalised(ask);
@@ -202,7 +203,7 @@ Content make_content(const Scene& scene, Behaviour behaviour, Rng& rng) {
 }
 
 std::string render(const Scene& scene, const Content& content, const Style& style) {
-  const std::string name = style.use_name ? scene.name() : "";
+  const std::string name = !style.use_name ? "" : style.wrong_name.empty() ? scene.name() : style.wrong_name;
   const std::string step = "next, you could " + content.step;
   if (style.one_sentence) {
     std::string text = content.first + ", " + content.joint + " " + content.second;

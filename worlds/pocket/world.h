@@ -19,7 +19,8 @@ enum class Family {
 };
 inline constexpr int kFamilies = 22;
 
-// Slot values, phrasings and principle wordings come in two parts that never mix.
+// Phrasings, wordings of principles, names, places, deeds, works, aches and false claims come in two parts that
+// never mix. What is true, sums, and slots of few values (who, kin, job, animal, house numbers) are in both.
 enum class Split { kTrain, kHeldOut };
 
 struct Scene {
@@ -40,6 +41,7 @@ enum class Behaviour {
 // Matters of style that the default constitution does not ask for.
 struct Style {
   bool use_name = false;      // only with a known name
+  std::string wrong_name;     // said instead of it, by mistake
   bool next_step = false;
   bool one_sentence = false;
   bool thanks = false;

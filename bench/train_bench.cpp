@@ -1,11 +1,12 @@
 // Tokens per second of the trainer's forward and backward pass on random tokens, shape "pocket", and
 // its share of what the product kernel alone reaches on 512 x 512 x 512. Both take turns in the same
 // run and are timed in CPU seconds of their threads, so that a busy machine disturbs both alike.
-// Usage: bench_train [threads] [seconds]
+// Usage: bench_train [threads] [seconds] [bf16]
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
+#include <string_view>
 #include <thread>
 
 #include "precept/core/rng.h"
@@ -39,6 +40,9 @@ struct Counts {
 int main(int argc, char** argv) {
   const int threads = argc > 1 ? std::atoi(argv[1]) : int(std::thread::hardware_concurrency());
   const double seconds = argc > 2 ? std::atof(argv[2]) : 5.0;
+  const bool bf16 = argc > 3 && std::string_view(argv[3]) == "bf16";
+  if (bf16 && !precept::nn::bf16_kernels()) return std::printf("this processor has no bf16 products\n"), 2;
+  const precept::nn::Kernels& kernels = bf16 ? *precept::nn::bf16_kernels() : precept::nn::kernels();
   precept::LlamaConfig config;
   config.vocab_size = 4096;
   config.hidden_size = 192;
@@ -51,7 +55,7 @@ int main(int argc, char** argv) {
   precept::nn::Weights weights(layout);
   precept::Rng rng({1, 0, 0, 0});
   for (float& w : weights.flat) w = float(0.02 * rng.normal());
-  weights.pack(precept::nn::kernels());
+  weights.pack(kernels);
 
   std::vector<precept::TrainExample> examples(15);
   std::int64_t tokens = 0;
@@ -68,7 +72,7 @@ int main(int argc, char** argv) {
   const auto start = Clock::now();
   on_threads(threads, [&](int t) {
     constexpr int n = 512;
-    const auto& k = precept::nn::kernels();
+    const auto& k = kernels;
     precept::nn::Floats a(n * n, 0.5F), packed(precept::nn::packed_size(n, n), 0.25F), c(n * n);
     precept::nn::Pass pass(layout, k);
     precept::nn::Floats gradient(layout.size);
@@ -93,7 +97,7 @@ int main(int argc, char** argv) {
   }
   // Tied: the embedding's parameters do their work in the head.
   const double work = 6e-9 * double(layout.size) * rate;
-  std::printf("kernels %s, %d threads, %.2fM parameters, mean length %.0f\n", precept::nn::kernels().name, threads,
+  std::printf("kernels %s, %d threads, %.2fM parameters, mean length %.0f\n", kernels.name, threads,
               double(layout.size) * 1e-6, double(tokens) / double(examples.size()));
   std::printf("roof %.0f GFLOP/s; %.0f tokens/s; %.0f GFLOP/s of 6 N work; %.0f%% of the roof\n", gflops, rate,
               work, 100.0 * work / gflops);

@@ -52,9 +52,14 @@ struct TrainOptions {
   double beta1 = 0.9, beta2 = 0.95, eps = 1e-8;
   double weight_decay = 0.1;     // matrices only
   double clip_norm = 1.0;        // of the global gradient norm; 0: none
+  std::string precision = "auto";  // of the products' factors, "bf16" or "fp32"; auto: bf16 where the processor has it
   std::uint64_t seed = 0;        // order of examples, initial weights
   int threads = 0;               // 0: all cores
+  std::function<bool()> stop;    // asked after every step; true keeps the state and ends with an Error
 };
+
+// What `precision` means, for every command that has it as an option.
+inline constexpr const char* kPrecisionHelp = "factors of the products: bf16, fp32, or auto (bf16 where the processor has it)";
 
 struct TrainSummary {
   std::int64_t steps = 0, examples = 0, truncated = 0;
@@ -62,6 +67,7 @@ struct TrainSummary {
   std::int64_t trained_tokens = 0; // with weight > 0
   double first_loss = 0, last_loss = 0;  // mean loss per weighted token over the first and last 5% of steps
   double seconds = 0, tokens_per_s = 0;
+  std::string precision;           // "bf16" or "fp32"
   std::string digest;              // of the weights written
 };
 

@@ -78,7 +78,18 @@ TEST_F(TrainRun, LearnsToCopy) {
   EXPECT_EQ(events.back().total, 12000);
 }
 
-TEST_F(TrainRun, TheNumberOfThreadsChangesNoBit) {
+// bf16 where the processor has it.
+class TrainRunIn : public TrainRun, public testing::WithParamInterface<const char*> {
+ protected:
+  TrainOptions options(const std::string& name) const {
+    TrainOptions o = TrainRun::options(name);
+    o.precision = GetParam();
+    return o;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Precision, TrainRunIn, testing::Values("auto", "fp32"), [](const auto& precision) { return std::string(precision.param); });
+
+TEST_P(TrainRunIn, TheNumberOfThreadsChangesNoBit) {
   TrainOptions one = options("one");
   one.threads = 1;
   TrainOptions three = options("three");
@@ -103,7 +114,7 @@ TEST_F(TrainRun, GoesOnFromACheckpoint) {
 // Kills a run from inside its data after `examples`; what is on disk then is what a SIGKILL leaves.
 struct Killed {};
 
-TEST_F(TrainRun, ResumesToTheSameBits) {
+TEST_P(TrainRunIn, ResumesToTheSameBits) {
   TrainOptions plain = options("plain");
   plain.epochs = 2;
   const auto expected = train(plain, copy_task(700), {});
@@ -170,6 +181,21 @@ TEST_F(TrainRun, RefusesADamagedState) {
     EXPECT_EQ(refused.error().kind, ErrorKind::kBadInput);
     EXPECT_EQ(refused.error().file, path);
   }
+}
+
+TEST_F(TrainRun, StopsOnRequestAndGoesOnFromThatStep) {
+  TrainOptions o = options("x");
+  o.state = folder_ + "/state";
+  int asked = 0;
+  o.stop = [&] { return ++asked == 3; };
+  const auto stopped = train(o, copy_task(100), {});
+  ASSERT_FALSE(stopped);
+  EXPECT_EQ(stopped.error().what, "stopped on request after step 3");
+  asked = 1000;  // steps that are made again would ask again
+  const auto resumed = train(o, copy_task(100), {}), whole = train(options("y"), copy_task(100), {});
+  ASSERT_TRUE(resumed && whole);
+  EXPECT_EQ(asked, 1000 + whole->steps - 3);
+  EXPECT_EQ(resumed->digest, whole->digest);
 }
 
 TEST_F(TrainRun, StopsWhenTheLossIsNotFinite) {

@@ -58,7 +58,7 @@ class Engine : public Model {
   Status prepare(ScoreJob& job);
   Result<std::vector<std::int32_t>> prompt_of(const Conversation& messages, bool raw) const;
   bool place(Work& work, int tokens, int reusable);
-  int build_part(ScoreJob& job);
+  void build_part(ScoreJob& job);
   void release(Work& work);
   void fail(std::unique_ptr<Job> job, Error error);
   std::int64_t pending_rows() const;

@@ -193,8 +193,8 @@ bool Engine::admit(GenerateJob& job) {
   return true;
 }
 
-// Builds the tree of as many of the next questions as the cache could ever hold; returns its blocks.
-int Engine::build_part(ScoreJob& job) {
+// Builds the tree of as many of the next questions as the cache could ever hold.
+void Engine::build_part(ScoreJob& job) {
   for (job.end = job.questions.size();; job.end = job.first + (job.end - job.first + 1) / 2) {
     ScoreTrie trie;
     Usage usage;
@@ -239,7 +239,7 @@ int Engine::build_part(ScoreJob& job) {
       by_node[id] = work.get();
       job.works.push_back(std::move(work));
     }
-    return blocks;
+    return;
   }
 }
 

@@ -146,7 +146,6 @@ void Forward::attention(const std::vector<Segment>& segments, const std::vector<
     a.scale = 1.0F / std::sqrt(static_cast<float>(D));
     a.keys = base;
     a.block_stride = shape_.block;
-    a.values = shape_.keys;
     a.spans = segment.spans;
     a.value_at = value_at_[p].data();
     a.rows = pieces[p].rows;

@@ -8,8 +8,6 @@ extern const Kernels kAvx512InferKernels;
 extern const Kernels kAvx2InferKernels;
 #endif
 
-const Kernels& portable_kernels() { return kPortableInferKernels; }
-
 const Kernels& kernels() {
 #if defined(__x86_64__)
   static const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&

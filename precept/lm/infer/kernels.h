@@ -25,7 +25,6 @@ struct Attention {
   float scale = 0;                        // of the scores
   const float* keys = nullptr;            // this layer's part of block 0
   std::size_t block_stride = 0;           // floats from one block to the next
-  std::size_t values = 0;                 // floats from a block's keys to its values
   const Span* spans = nullptr;            // hold at least seen + rows - 1 keys
   const std::size_t* value_at = nullptr;  // by key: floats from `keys` to its value (head 0)
   int rows = 0, seen = 0;
@@ -49,7 +48,6 @@ struct Kernels {
   float (*exponentials)(int n, const float* x, float top, float scale, float* y);
 };
 
-const Kernels& kernels();           // the fastest this processor runs
-const Kernels& portable_kernels();  // plain C++, for comparison
+const Kernels& kernels();  // the fastest this processor runs
 
 }  // namespace precept::infer

@@ -13,9 +13,9 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& folder, const Engi
   Result<TokenizerFiles> files = load_tokenizer_files(folder);
   if (!files) return tl::unexpected(files.error());
   const LlamaConfig& config = weights->config;
-  if (files->tokenizer.size() > config.vocab_size) {
-    return bad_input(fmt::format("the tokenizer has {} tokens, but the model only {}", files->tokenizer.size(),
-                                 config.vocab_size),
+  // Models have spare rows of embeddings, but few.
+  if (const int tokens = files->tokenizer.size(); tokens > config.vocab_size || tokens < config.vocab_size / 2) {
+    return bad_input(fmt::format("the tokenizer has {} tokens, the model {}", tokens, config.vocab_size),
                      "the tokenizer belongs to another model", folder + "/tokenizer.json");
   }
   Result<std::string> digest = checkpoint_digest(folder);

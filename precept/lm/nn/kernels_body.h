@@ -5,26 +5,21 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
-#include <vector>
 
 #include "precept/lm/nn/kernels.h"
-#include "precept/lm/nn/memory.h"
+#include "precept/lm/nn/kernels_turn.h"
 
 namespace precept::nn {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kWidth = 16;
 constexpr int kRows = 14;  // 28 sums, 2 columns of B, 2 spare registers
 #elif defined(__AVX2__)
-constexpr int kWidth = 8;
 constexpr int kRows = 3;  // 12 sums, 4 columns of B
 #else
-constexpr int kWidth = 4;
 constexpr int kRows = 1;
 #endif
 constexpr int kVectors = kPanel / kWidth;
-using Vec [[gnu::vector_size(kWidth * sizeof(float)), gnu::may_alias, gnu::aligned(4)]] = float;
 
 // exp for every finite x, within 2 ulp where the result is normal; underflows to 0. Branch-free, so
 // that loops over it vectorise. Degree-6 polynomial on [-ln2/2, ln2/2] after Cody-Waite reduction.
@@ -101,48 +96,6 @@ void tile_of(int rows, int k, const float* a, const float* panel, float* c, std:
   if constexpr (R >= 1) {
     if (rows == R) return tile<R>(k, a, panel, c, ldc, width, add);
     tile_of<R - 1>(rows, k, a, panel, c, ldc, width, add);
-  }
-}
-
-// v[i][j] and v[j][i] change places.
-void transpose(Vec (&v)[kWidth]) {
-  using Lanes [[gnu::vector_size(kWidth * sizeof(float))]] = std::int32_t;
-#pragma GCC unroll 4
-  for (int step = 1; step < kWidth; step *= 2) {
-    Lanes low{};
-    Lanes high{};
-#pragma GCC unroll 16
-    for (int j = 0; j < kWidth; ++j) {
-      low[j] = (j & step) ? kWidth + (j ^ step) : j;
-      high[j] = (j & step) ? kWidth + j : (j ^ step);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < kWidth; ++i) {
-      if (i & step) continue;
-      const Vec a = v[i];
-      const Vec b = v[i | step];
-      v[i] = __builtin_shuffle(a, b, low);
-      v[i | step] = __builtin_shuffle(a, b, high);
-    }
-  }
-}
-
-// Copies up to kTileRows rows of k floats each so that target[i * step + r] is source[r][i].
-void turn(int rows, int k, const float* source, std::size_t lds, float* target, std::size_t step) {
-  for (int r0 = 0; r0 < rows; r0 += kWidth) {
-    const int some = rows - r0 < kWidth ? rows - r0 : kWidth;
-    const float* from = source + r0 * lds;
-    float* to = target + r0;
-    int i = 0;
-    for (; i + kWidth <= k; i += kWidth) {
-      Vec v[kWidth] = {};
-      for (int r = 0; r < some; ++r) v[r] = *reinterpret_cast<const Vec*>(from + r * lds + i);
-      transpose(v);
-      for (int j = 0; j < kWidth; ++j) *reinterpret_cast<Vec*>(to + (i + j) * step) = v[j];
-    }
-    for (; i < k; ++i) {
-      for (int r = 0; r < kWidth; ++r) to[i * step + r] = r < some ? from[r * lds + i] : 0.0F;
-    }
   }
 }
 

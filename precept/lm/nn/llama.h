@@ -86,8 +86,6 @@ class Pass {
 
  private:
   struct Buffers;
-  const Layout& layout_;
-  const Kernels& kernels_;
   std::unique_ptr<Buffers> buffers_;
 };
 

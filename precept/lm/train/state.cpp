@@ -49,7 +49,7 @@ std::string train_fingerprint(const TrainOptions& o, const TrainSet& set, const 
       {"examples", set.count}, {"epochs", o.epochs}, {"batch_tokens", o.batch_tokens},
       {"max_tokens", o.max_tokens}, {"lr", o.lr}, {"min_lr_share", o.min_lr_share},
       {"warmup_share", o.warmup_share}, {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps},
-      {"weight_decay", o.weight_decay}, {"clip_norm", o.clip_norm}, {"seed", o.seed}};
+      {"weight_decay", o.weight_decay}, {"clip_norm", o.clip_norm}, {"precision", o.precision}, {"seed", o.seed}};
   return fingerprint.dump();
 }
 

@@ -1,8 +1,9 @@
 #pragma once
 // Next-token training of a Llama-architecture model on weighted sequences (pretraining and SFT).
 //
-// Compute is fp32 on weights rounded to bf16 once a step (what the checkpoint will hold); the masters,
-// the moments and every sum are fp32 or wider. Sequences lie packed end to end without padding and
+// The forward and backward passes see weights rounded to bf16 once a step (what the checkpoint will
+// hold); products are of bf16 factors with fp32 sums where the processor has such an instruction, else of
+// fp32 (TrainOptions::precision). The masters, the moments and every sum are fp32 or wider. Sequences lie packed end to end without padding and
 // attention runs per sequence, so neither batch layout nor padding can leak into a loss. Gradients are
 // summed over a fixed number of lanes in a fixed order: the same bits for every number of threads.
 //

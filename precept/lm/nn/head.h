@@ -1,0 +1,82 @@
+#pragma once
+// Attention of one head of one sequence, forwards and backwards, and scratch that grows. Inside nn/ only.
+
+#include <algorithm>
+#include <cstring>
+
+#include "precept/lm/nn/kernels.h"
+#include "precept/lm/nn/memory.h"
+
+namespace precept::nn {
+
+inline constexpr int kQueryRows = 56;  // rows of attention scores computed together
+
+// At least n floats of `v`; what is in them is nobody's.
+inline float* sized(Floats& v, std::size_t n) {
+  if (v.size() < n) v.resize(n);
+  return v.data();
+}
+
+// Rows of q, k, v are W floats apart, those of out X.
+struct Head {
+  const Kernels& k;
+  int length, dim;
+  std::size_t row;  // floats between rows of q, k, v
+  float scale;
+
+  void forward(const float* q, const float* key, const float* value, float* probabilities,
+               std::size_t stride, float* out, std::size_t out_row, Floats& packed,
+               Floats& packed2) const {
+    float* keys = sized(packed, packed_size(std::size_t(dim), std::size_t(length)));
+    float* values = sized(packed2, packed_size(std::size_t(length), std::size_t(dim)));
+    k.pack_cols(dim, length, key, row, keys);
+    k.pack_rows(length, dim, value, row, values);
+    for (int i = 0; i < length; i += kQueryRows) {
+      const int rows = std::min(kQueryRows, length - i);
+      const int seen = i + rows;
+      float* p = probabilities + std::size_t(i) * stride;
+      k.gemm(rows, seen, dim, q + std::size_t(i) * row, row, 1, keys, p, stride, false);
+      k.causal_softmax(rows, int(stride), stride, i, scale, p);
+    }
+    // The panels of values span all k, so each row block may stop at its last seen key only when
+    // there is one panel of columns; otherwise zeros beyond the diagonal do no harm.
+    const bool one_panel = dim <= kPanel;
+    for (int i = 0; i < length; i += kQueryRows) {
+      const int rows = std::min(kQueryRows, length - i);
+      k.gemm(rows, dim, one_panel ? i + rows : length, probabilities + std::size_t(i) * stride, stride,
+             1, values, out + std::size_t(i) * out_row, out_row, false);
+    }
+  }
+
+  // dq, dk, dv += gradients. `scores` and the packed buffers are scratch.
+  void backward(const float* q, const float* key, const float* value, const float* probabilities,
+                std::size_t stride, const float* dout, std::size_t out_row, float* dq, float* dkey,
+                float* dvalue, Floats& scores, Floats& packed) const {
+    const std::size_t n = std::size_t(length);
+    float* ds = sized(scores, n * stride);
+    // dV = P^T dO
+    float* panel = sized(packed, std::max(packed_size(std::size_t(dim), n), packed_size(n, std::size_t(dim))));
+    k.pack_rows(length, dim, dout, out_row, panel);
+    k.gemm(length, dim, length, probabilities, 1, stride, panel, dvalue, row, true);
+    // dP = dO V^T, then through the softmax
+    k.pack_cols(dim, length, value, row, panel);
+    for (int i = 0; i < length; i += kQueryRows) {
+      const int rows = std::min(kQueryRows, length - i);
+      const int seen = i + rows;
+      float* d = ds + std::size_t(i) * stride;
+      for (int r = 0; r < rows; ++r) {
+        std::memset(d + std::size_t(r) * stride + seen, 0, sizeof(float) * (stride - std::size_t(seen)));
+      }
+      k.gemm(rows, seen, dim, dout + std::size_t(i) * out_row, out_row, 1, panel, d, stride, false);
+      k.softmax_back(rows, seen, stride, scale, probabilities + std::size_t(i) * stride, d);
+    }
+    // dQ = dS K
+    k.pack_rows(length, dim, key, row, panel);
+    k.gemm(length, dim, length, ds, stride, 1, panel, dq, row, true);
+    // dK = dS^T Q
+    k.pack_rows(length, dim, q, row, panel);
+    k.gemm(length, dim, length, ds, 1, stride, panel, dkey, row, true);
+  }
+};
+
+}  // namespace precept::nn

@@ -1,0 +1,170 @@
+// Products of bf16 values with sums in fp32 (vdpbf16ps), for processors that have AVX-512 BF16; everything
+// but the products is that of the AVX-512 set. Built with that instruction set's flags; run only where the
+// processor has it (kernels.cpp asks). Both factors are rounded to bf16 (nearest, ties to even) while they
+// are copied, two neighbours along k to a 32-bit lane: a packed matrix takes half the floats of fp32.
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "precept/lm/nn/kernels.h"
+#include "precept/lm/nn/kernels_turn.h"
+
+namespace precept::nn {
+
+extern const Kernels kAvx512Kernels;
+
+namespace {
+
+constexpr int kRows = 14;      // 28 sums, 2 columns of B, 1 of A
+constexpr int kTiles = 4;      // tiles of rows copied together
+constexpr int kTileRows = 16;  // lanes from one pair of k to the next in a copied tile
+constexpr int kDepth = 512;    // k of one pass; even
+constexpr int kPairs = kDepth / 2;
+
+constexpr int pairs_of(int k) { return (k + 1) / 2; }
+
+__mmask16 first(int count) { return count >= 16 ? __mmask16(0xffff) : __mmask16((1U << count) - 1U); }
+
+// k floats become pairs_of(k) lanes; an odd last one is paired with 0.
+void halve(int k, const float* from, float* to) {
+  int i = 0;
+  for (; i + 32 <= k; i += 32, to += 16) {
+    const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(from + i + 16), _mm512_loadu_ps(from + i));
+    _mm512_storeu_si512(to, __m512i(both));
+  }
+  if (i == k) return;
+  const int left = k - i;
+  const __m512 low = _mm512_maskz_loadu_ps(first(left), from + i);
+  const __m512 high = left > 16 ? _mm512_maskz_loadu_ps(first(left - 16), from + i + 16) : _mm512_setzero_ps();
+  _mm512_mask_storeu_epi32(to, first(pairs_of(left)), __m512i(_mm512_cvtne2ps_pbh(high, low)));
+}
+
+// Lane x: (row[x], next[x]), for the first `count` of 16; `next` may be null.
+void interleave(int count, const float* row, const float* next, float* to) {
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20,
+                                         4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const __m512 low = _mm512_maskz_loadu_ps(first(count), row);
+  const __m512 high = next ? _mm512_maskz_loadu_ps(first(count), next) : _mm512_setzero_ps();
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, __m512i(_mm512_cvtne2ps_pbh(high, low))));
+}
+
+void pack_rows(int k, int n, const float* b, std::size_t ldb, float* packed) {
+  for (int j = 0; j < n; j += kPanel) {
+    const float* row = b + j;
+    for (int i = 0; i < k; i += 2, row += 2 * ldb, packed += kPanel) {
+      const float* next = i + 1 < k ? row + ldb : nullptr;
+      for (int x = 0; x < kPanel; x += 16) {
+        const int left = n - j - x;
+        if (left > 0) interleave(left, row + x, next ? next + x : nullptr, packed + x);
+        else _mm512_storeu_ps(packed + x, _mm512_setzero_ps());
+      }
+    }
+  }
+}
+
+void pack_cols(int k, int n, const float* w, std::size_t ldw, float* packed) {
+  alignas(64) float lanes[16 * kPairs];
+  for (int j = 0; j < n; j += kPanel, packed += std::size_t(pairs_of(k)) * kPanel) {
+    for (int x = 0; x < kPanel; x += 16) {
+      const int rows = n - j - x < 16 ? n - j - x : 16;  // not above 0: only padding is left
+      if (rows < 16) std::memset(lanes, 0, sizeof lanes);
+      for (int k0 = 0; k0 < k; k0 += kDepth) {
+        const int depth = k - k0 < kDepth ? k - k0 : kDepth;
+        for (int r = 0; r < rows; ++r) halve(depth, w + std::size_t(j + x + r) * ldw + k0, lanes + r * kPairs);
+        turn(16, pairs_of(depth), lanes, kPairs, packed + std::size_t(k0 / 2) * kPanel + x, kPanel);
+      }
+    }
+  }
+}
+
+// Copies k columns of A's rows 0..rows - 1 into tiles of kRows.
+void copy_block(int rows, int k, const float* a, std::size_t row, std::size_t col, float* tiles) {
+  alignas(64) float lanes[kRows * kPairs];
+  for (int r = 0; r < rows; r += kRows, tiles += pairs_of(k) * kTileRows) {
+    const int some = rows - r < kRows ? rows - r : kRows;
+    if (col == 1) {
+      for (int x = 0; x < some; ++x) halve(k, a + (r + x) * row, lanes + x * kPairs);
+      turn(some, pairs_of(k), lanes, kPairs, tiles, kTileRows);
+    } else {
+      for (int i = 0; i < k; i += 2) {
+        const float* here = a + i * col + r;
+        interleave(some, here, i + 1 < k ? here + col : nullptr, tiles + i / 2 * kTileRows);
+      }
+    }
+  }
+}
+
+// One tile: R rows of C and one panel.
+template <int R>
+void tile(int pairs, const float* __restrict a, const float* __restrict panel, float* __restrict c, std::size_t ldc,
+          int width, bool add) {
+  __m512 sum[R][2];
+  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+  for (int i = 0; i < pairs; ++i, panel += kPanel, a += kTileRows) {
+    const auto b0 = __m512bh(_mm512_loadu_ps(panel));
+    const auto b1 = __m512bh(_mm512_loadu_ps(panel + 16));
+#pragma GCC unroll 14
+    for (int r = 0; r < R; ++r) {
+      const auto lane = __m512bh(_mm512_set1_ps(a[r]));
+      sum[r][0] = _mm512_dpbf16_ps(sum[r][0], lane, b0);
+      sum[r][1] = _mm512_dpbf16_ps(sum[r][1], lane, b1);
+    }
+  }
+  const __mmask16 masks[2] = {first(width < 16 ? width : 16), first(width > 16 ? width - 16 : 0)};
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < 2; ++v) {
+      float* out = c + r * ldc + v * 16;
+      const __m512 was = add ? _mm512_maskz_loadu_ps(masks[v], out) : _mm512_setzero_ps();
+      _mm512_mask_storeu_ps(out, masks[v], _mm512_add_ps(was, sum[r][v]));
+    }
+  }
+}
+
+template <int R>
+void tile_of(int rows, int pairs, const float* a, const float* panel, float* c, std::size_t ldc, int width, bool add) {
+  if constexpr (R >= 1) {
+    if (rows == R) return tile<R>(pairs, a, panel, c, ldc, width, add);
+    tile_of<R - 1>(rows, pairs, a, panel, c, ldc, width, add);
+  }
+}
+
+void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col, const float* packed, float* c,
+          std::size_t ldc, bool add) {
+  alignas(64) float tiles[kTiles * kTileRows * kPairs];
+  constexpr int kBlock = kTiles * kRows;
+  for (int k0 = 0; k0 < k; k0 += kDepth) {
+    const int depth = k - k0 < kDepth ? k - k0 : kDepth;
+    const int pairs = pairs_of(depth);
+    for (int i0 = 0; i0 < m; i0 += kBlock) {
+      const int count = m - i0 < kBlock ? m - i0 : kBlock;
+      copy_block(count, depth, a + i0 * row + k0 * col, row, col, tiles);
+      const float* panel = packed + std::size_t(k0 / 2) * kPanel;
+      for (int j = 0; j < n; j += kPanel, panel += std::size_t(pairs_of(k)) * kPanel) {
+        const int width = n - j < kPanel ? n - j : kPanel;
+        const float* tile_a = tiles;
+        for (int i = 0; i < count; i += kRows, tile_a += pairs * kTileRows) {
+          const int rows = count - i < kRows ? count - i : kRows;
+          tile_of<kRows>(rows, pairs, tile_a, panel, c + (i0 + i) * ldc + j, ldc, width, add || k0 > 0);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+// Made when first asked for, since the other table lies in another file.
+const Kernels& avx512_bf16_kernels() {
+  static const Kernels kTable = [] {
+    Kernels table = kAvx512Kernels;
+    table.name = "avx512-bf16";
+    table.pack_rows = pack_rows;
+    table.pack_cols = pack_cols;
+    table.gemm = gemm;
+    return table;
+  }();
+  return kTable;
+}
+
+}  // namespace precept::nn

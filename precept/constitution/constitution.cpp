@@ -73,6 +73,8 @@ void inherit(Parsed& parsed, Constitution base) {
   for (std::string Constitution::*field : {&Constitution::version, &Constitution::language, &Constitution::license}) {
     if ((own.*field).empty()) own.*field = base.*field;
   }
+  own.extended.push_back(base.file);
+  own.extended.insert(own.extended.end(), base.extended.begin(), base.extended.end());
   own.templates.insert(base.templates.begin(), base.templates.end());
   own.digest = sha256(base.digest + own.digest);
 }

@@ -28,8 +28,7 @@ struct Principle {
   int line = 0;            // where it begins in its file
 };
 
-// Templates of the requests, overridable in [templates]; placeholders in docs/formats.md.
-// Keys: select, judge, critique, revise, select_list, judge_list.
+// Templates of the requests, overridable in [templates]; keys and placeholders in placeholders.h.
 using Templates = std::map<std::string, std::string>;
 
 struct Constitution {
@@ -38,6 +37,7 @@ struct Constitution {
   std::vector<Principle> principles;
   Templates templates;                  // only those the file overrides
   std::string file;
+  std::vector<std::string> extended;    // paths of the files behind `extends`, nearest first
   std::string digest;                   // SHA-256 of the file's bytes; with `extends`, of both digests
 
   const Principle* find(const std::string& id) const;

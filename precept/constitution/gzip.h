@@ -8,8 +8,7 @@
 namespace precept {
 
 // The unpacked bytes of a gzip file; a file that is not gzip is given as it is. Reading fails on a
-// truncated or damaged file and after `max_bytes` unpacked bytes. zlib is opened on first use, so that
-// programs which read no gzip file do not load it.
+// truncated or damaged file and after `max_bytes` unpacked bytes.
 Result<ByteSource> open_gzip(const std::string& path, std::size_t max_bytes = std::size_t{1} << 30);
 
 }  // namespace precept

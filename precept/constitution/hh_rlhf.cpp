@@ -29,14 +29,17 @@ Conversation turns_of(std::string_view text) {
   Conversation turns;
   if (text.substr(0, kHuman.size()) != kHuman) return turns;
   const char* role = "user";
-  text.remove_prefix(kHuman.size());
+  std::size_t begin = kHuman.size();
+  std::size_t human = text.find(kHuman, begin), assistant = text.find(kAssistant, begin);
   while (true) {
-    const std::size_t human = text.find(kHuman), assistant = text.find(kAssistant);
     const std::size_t end = std::min(human, assistant);
-    add_turn(turns, role, text.substr(0, end));
+    add_turn(turns, role, text.substr(begin, end - begin));
     if (end == std::string_view::npos) return turns;
-    role = human < assistant ? "user" : "assistant";
-    text.remove_prefix(end + (human < assistant ? kHuman.size() : kAssistant.size()));
+    const bool person = human < assistant;
+    role = person ? "user" : "assistant";
+    begin = end + (person ? kHuman.size() : kAssistant.size());
+    // Only the mark that was met is looked for again: linear in the text.
+    (person ? human : assistant) = text.find(person ? kHuman : kAssistant, begin);
   }
 }
 
@@ -62,23 +65,8 @@ Result<Prompt> read_pair(const nlohmann::json& object, const std::string& file, 
 }  // namespace
 
 Result<std::vector<Prompt>> read_hh_rlhf(ByteSource source, const std::string& file) {
-  std::vector<Prompt> prompts;
-  LineReader reader(std::move(source), file);
-  std::string_view line;
-  while (true) {
-    const auto more = reader.next(line);
-    if (!more) return tl::unexpected(more.error());
-    if (!*more) break;
-    if (is_blank(line)) continue;
-    const auto object = parse_json_line(line, file, reader.number());
-    if (!object) return tl::unexpected(object.error());
-    auto prompt = read_pair(*object, file, reader.number());
-    if (!prompt) return tl::unexpected(prompt.error());
-    prompts.push_back(std::move(*prompt));
-  }
-  if (prompts.empty()) return bad_input("no conversations in the file", "expected JSONL with chosen and rejected", file);
-  derive_ids(prompts);
-  return prompts;
+  const auto read = [&](const nlohmann::json& object, int line) { return read_pair(object, file, line); };
+  return read_prompt_lines(std::move(source), file, read, "expected JSONL with chosen and rejected");
 }
 
 Result<std::vector<Prompt>> load_hh_rlhf(const std::string& path) {

@@ -155,9 +155,9 @@ void derive_ids(std::vector<Prompt>& prompts) {
   }
 }
 
-Result<std::vector<Prompt>> read_prompts(ByteSource source, const std::string& file) {
+Result<std::vector<Prompt>> read_prompt_lines(ByteSource source, const std::string& file, const ReadPrompt& read,
+                                              const std::string& hint_when_empty) {
   std::vector<Prompt> prompts;
-  std::unordered_map<std::string, int> given;  // explicit id -> line
   LineReader reader(std::move(source), file);
   std::string_view line;
   while (true) {
@@ -165,25 +165,29 @@ Result<std::vector<Prompt>> read_prompts(ByteSource source, const std::string& f
     if (!more) return tl::unexpected(more.error());
     if (!*more) break;
     if (is_blank(line)) continue;
-    const Place at{file, reader.number()};
-    const auto object = parse_json_line(line, file, at.line);
+    const auto object = parse_json_line(line, file, reader.number());
     if (!object) return tl::unexpected(object.error());
-    auto prompt = read_prompt(*object, at);
+    auto prompt = read(*object, reader.number());
     if (!prompt) return tl::unexpected(prompt.error());
-    if (!prompt->id.empty()) {
-      const auto [first, fresh] = given.emplace(prompt->id, at.line);
-      if (!fresh) {
-        return wrong(at, "id " + in_quotes(prompt->id) + " is already that of line " + std::to_string(first->second),
-                     "give each prompt its own id, or none");
-      }
-    }
     prompts.push_back(std::move(*prompt));
   }
-  if (prompts.empty()) {
-    return bad_input("no prompts in the file", R"(write one {"prompt": "..."} a line)", file);
-  }
+  if (prompts.empty()) return bad_input("no prompts in the file", hint_when_empty, file);
   derive_ids(prompts);
   return prompts;
+}
+
+Result<std::vector<Prompt>> read_prompts(ByteSource source, const std::string& file) {
+  std::unordered_map<std::string, int> given;  // explicit id -> line
+  const auto read = [&](const json& object, int line) -> Result<Prompt> {
+    const Place at{file, line};
+    auto prompt = read_prompt(object, at);
+    if (!prompt || prompt->id.empty()) return prompt;
+    const auto [first, fresh] = given.emplace(prompt->id, line);
+    if (fresh) return prompt;
+    return wrong(at, "id " + in_quotes(prompt->id) + " is already that of line " + std::to_string(first->second),
+                 "give each prompt its own id, or none");
+  };
+  return read_prompt_lines(std::move(source), file, read, R"(write one {"prompt": "..."} a line)");
 }
 
 Result<std::vector<Prompt>> load_prompts(const std::string& path) {

@@ -1,21 +1,14 @@
-// Constitutions in TOML. The TOML parser is compiled into this file alone, without exceptions.
+// Constitutions in TOML.
 #include <algorithm>
 #include <cstdint>
 #include <set>
 #include <string>
 #include <utility>
 
-#undef TOML_HEADER_ONLY
-#undef TOML_SHARED_LIB
-#define TOML_HEADER_ONLY 1
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 0
-#define TOML_MAX_NESTED_VALUES 64
-#include <toml++/toml.h>
-
 #include "precept/constitution/parse.h"
 #include "precept/constitution/placeholders.h"
 #include "precept/constitution/suggest.h"
+#include "precept/constitution/toml_parser.h"
 
 namespace precept {
 namespace {
@@ -25,20 +18,6 @@ const std::vector<std::string> kHeadKeys = {"name", "version", "language", "lice
 const std::vector<std::string> kPrincipleKeys = {"id",         "text",   "why",      "priority", "hard",
                                                  "applies_to", "source", "critique", "revision", "preference"};
 const std::vector<std::string> kSourceKeys = {"name", "article", "url"};
-
-int line_of_node(const toml::node& node) { return static_cast<int>(node.source().begin.line); }
-
-const char* type_word(const toml::node& node) {
-  switch (node.type()) {
-    case toml::node_type::table: return "a table";
-    case toml::node_type::array: return "a list";
-    case toml::node_type::string: return "a string";
-    case toml::node_type::integer:
-    case toml::node_type::floating_point: return "a number";
-    case toml::node_type::boolean: return "true or false";
-    default: return "a date or time";
-  }
-}
 
 bool is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
@@ -220,7 +199,8 @@ class Reader {
 
   void read_templates(const toml::table& table) {
     check_keys(table, template_keys(), " in [templates]");
-    for (const std::string& key : template_keys()) {
+    for (const TemplateRule& rule : template_rules()) {
+      const std::string& key = rule.key;
       const toml::node* node = table.get(key);
       if (node == nullptr) continue;
       const auto* value = node->as_string();
@@ -232,8 +212,9 @@ class Reader {
       const std::string& text = value->get();
       if (trimmed(text).empty()) {
         parsed_.error(line_of_node(*node), "template " + key + " is empty", "fill it in or remove the line");
+        continue;
       }
-      for (const PlaceholderProblem& problem : check_placeholders(key, text)) {
+      for (const TemplateProblem& problem : check_template(rule, text)) {
         parsed_.error(first_line(*node) + problem.line_offset, problem.what, problem.hint);
       }
       out_.templates[key] = text;
@@ -245,87 +226,17 @@ class Reader {
   std::string_view text_;
 };
 
-// Line of the first place nested so deeply that building or freeing the tree could exhaust the stack;
-// 0 when there is none. Brackets are bounded by 64, dots in one line (outside strings) by 16.
-class DepthScan {
- public:
-  explicit DepthScan(std::string_view text) : text_(text) {}
-
-  int first_bad_line() {
-    while (at_ < text_.size()) {
-      const char c = text_[at_];
-      if (c == '#') skip_comment();
-      else if (c == '"' || c == '\'') skip_string(c);
-      else if (!step(c)) return line_;
-    }
-    return 0;
-  }
-
- private:
-  bool step(char c) {
-    ++at_;
-    if (c == '\n') {
-      ++line_;
-      dots_ = 0;
-    }
-    if (c == '.' && ++dots_ > 16) return false;
-    if ((c == '[' || c == '{') && ++brackets_ > 64) return false;
-    if ((c == ']' || c == '}') && brackets_ > 0) --brackets_;
-    return true;
-  }
-
-  void skip_comment() {
-    while (at_ < text_.size() && text_[at_] != '\n') ++at_;
-  }
-
-  void skip_string(char quote) {
-    const std::string fence(3, quote);
-    const bool many = text_.substr(at_, 3) == fence;
-    at_ += many ? 3 : 1;
-    while (at_ < text_.size()) {
-      const char c = text_[at_];
-      if (c == '\\' && quote == '"') {
-        at_ += 1;
-        if (at_ < text_.size() && text_[at_] != '\n') ++at_;
-        continue;
-      }
-      if (c == '\n') {
-        if (!many) return;  // not closed: the parser will say so
-        ++line_;
-      }
-      if (many && text_.substr(at_, 3) == fence) {
-        at_ += 3;
-        return;
-      }
-      ++at_;
-      if (!many && c == quote) return;
-    }
-  }
-
-  std::string_view text_;
-  std::size_t at_ = 0;
-  int line_ = 1, dots_ = 0, brackets_ = 0;
-};
-
 }  // namespace
 
 Parsed parse_toml(std::string_view text, const std::string& file) {
   Parsed parsed;
   parsed.constitution.file = file;
-  if (const int line = DepthScan(text).first_bad_line()) {
-    parsed.error(line, "nested too deeply", "a constitution needs no more than tables of strings");
+  const auto root = parse_toml_text(text, file);
+  if (!root) {
+    parsed.error(root.error().line, root.error().what, root.error().hint);
     return parsed;
   }
-  const toml::parse_result result = toml::parse(text);
-  if (!result) {
-    const toml::parse_error& problem = result.error();
-    parsed.error(static_cast<int>(problem.source().begin.line),
-                 "not TOML: " + std::string(problem.description()) + " (column " +
-                     std::to_string(problem.source().begin.column) + ")",
-                 "strings need quotes; see docs/formats.md");
-    return parsed;
-  }
-  Reader(parsed, text).read(result.table());
+  Reader(parsed, text).read(*root);
   parsed.whole = true;
   return parsed;
 }

@@ -44,16 +44,6 @@ std::string format(const char* pattern, int digits, double value) {
   return text;
 }
 
-// Without the sign of percent; `digits` after the point at least for what is not 0 or 1.
-std::string percent_digits(double p, int digits) {
-  if (p == 0) return "0";
-  if (p == 1) return "100";
-  // Never round what is not 0 to 0, nor what is not 1 to 100.
-  const double edge = std::min(std::abs(p), p > 0 ? std::abs(1 - p) : 1.0) * 100;
-  while (digits < 8 && edge < 0.5 * std::pow(10.0, -digits)) ++digits;
-  return format("%.*f", digits, p * 100);
-}
-
 std::string counts_text(const Estimate& e) {
   std::string out = ", n = " + std::to_string(e.n);
   if (e.unscored > 0) out += ", " + std::to_string(e.unscored) + " unscored";
@@ -91,13 +81,6 @@ Estimate proportion(std::int64_t k, std::int64_t n, std::int64_t unscored, doubl
     e.high = beta_upper(k, n, (1 - level) / 2);
   }
   return e;
-}
-
-std::int64_t clean_trials_needed(double rate, double level) {
-  PRECEPT_CHECK(rate > 0 && rate < 1 && level > 0 && level < 1);
-  // (1 - rate)^n < 1 - level
-  const double exact = std::log(1 - level) / std::log1p(-rate);
-  return static_cast<std::int64_t>(std::floor(exact)) + 1;
 }
 
 Estimate mean(const std::vector<double>& values, std::int64_t unscored, double level) {
@@ -257,6 +240,15 @@ std::optional<double> auroc(const std::vector<Prediction>& predictions) {
   }
   if (positives == 0 || negatives == 0) return std::nullopt;
   return wins / (positives * negatives);
+}
+
+std::string percent_digits(double p, int digits) {
+  if (p == 0) return "0";
+  if (p == 1) return "100";
+  // Never round what is not 0 to 0, nor what is not 1 to 100.
+  const double edge = std::min(std::abs(p), p > 0 ? std::abs(1 - p) : 1.0) * 100;
+  while (digits < 8 && edge < 0.5 * std::pow(10.0, -digits)) ++digits;
+  return format("%.*f", digits, p * 100);
 }
 
 std::string percent(std::optional<double> p) {

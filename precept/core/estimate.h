@@ -28,9 +28,6 @@ Estimate proportion(std::int64_t k, std::int64_t n, std::int64_t unscored = 0, d
 std::optional<double> upper_bound(std::int64_t k, std::int64_t n, double level = 0.95);
 std::optional<double> lower_bound(std::int64_t k, std::int64_t n, double level = 0.95);
 
-// Smallest n for which 0 of n has a one-sided upper bound below `rate`: 299 for 1% at 95%.
-std::int64_t clean_trials_needed(double rate, double level = 0.95);
-
 // The mean with Student's t interval; the interval is undefined for n < 2 (the value is not, for n = 1).
 Estimate mean(const std::vector<double>& values, std::int64_t unscored = 0, double level = 0.95);
 
@@ -51,6 +48,10 @@ Estimate paired_difference(const PairedCounts& counts, std::int64_t unscored = 0
 // Holm's step-down adjustment (Holm 1979, Scandinavian J. of Statistics 6:65): adjusted p-values in the order
 // given. Undefined ones stay undefined and are not counted.
 std::vector<std::optional<double>> holm(const std::vector<std::optional<double>>& p);
+
+// A probability of "yes" that is no clear answer: strictly between these two.
+inline constexpr double kUncertainLow = 0.1, kUncertainHigh = 0.9;
+inline bool is_uncertain(double probability) { return probability > kUncertainLow && probability < kUncertainHigh; }
 
 // One decision of a classifier: the probability it gave to "yes", and whether yes was right.
 struct Prediction {
@@ -82,6 +83,8 @@ std::optional<double> brier(const std::vector<Prediction>& predictions);
 // Area under the ROC curve = P(yes scores above no) + P(tie)/2; undefined when a class is missing.
 std::optional<double> auroc(const std::vector<Prediction>& predictions);
 
+// 100 p without the sign of percent, `digits` after the point; more where what is not 0 or 1 would look like it.
+std::string percent_digits(double p, int digits);
 // "4.1%"; digits adapt so that small shares stay readable ("0.03%"); "undefined" when it is.
 std::string percent(std::optional<double> share);
 // "4.1% [2.9, 5.6], n = 1000, 3 unscored", "0% (at most 2.95%), n = 100", "undefined, n = 0".

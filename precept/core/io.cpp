@@ -78,10 +78,25 @@ Status write_file(const std::string& path, std::string_view bytes) {
   return {};
 }
 
+std::ofstream append_lines(const std::string& path) {
+  std::ifstream in(path, std::ios::binary | std::ios::ate);
+  const bool any = in && in.tellg() > 0;
+  if (any) in.seekg(-1, std::ios::end);
+  const bool cut = any && in.get() != '\n';
+  std::ofstream out(path, std::ios::binary | std::ios::app);
+  if (cut) out << '\n' << std::flush;
+  return out;
+}
+
 Status make_folder(const std::string& path) {
   std::error_code ec;
   fs::create_directories(path, ec);
-  if (ec) return failed("cannot create folder: " + ec.message(), "check its parent's permissions", path);
+  if (ec) {
+    return failed("cannot create folder: " + ec.message(), "does a file stand in its way, or may its parent not be written?", path);
+  }
+  if (::access(path.c_str(), W_OK | X_OK) != 0) {
+    return failed(std::string("the folder cannot be written: ") + std::strerror(errno), "check its permissions", path);
+  }
   return {};
 }
 

@@ -2,6 +2,7 @@
 // Files as bytes: bounded reads, UTF-8 checks with a line number, and writes that are whole or absent.
 
 #include <cstddef>
+#include <fstream>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -19,7 +20,10 @@ Result<std::string> read_text(const std::string& path, std::size_t max_bytes = s
 // Writes to a temporary neighbour, syncs, and renames: readers see the old file or the new one.
 Status write_file(const std::string& path, std::string_view bytes);
 
-// Creates a folder and its parents; fine if it exists.
+// A file of lines to append to. Where a kill left the last line without its end, it is ended first.
+std::ofstream append_lines(const std::string& path);
+
+// Creates a folder and its parents; fine if it exists and can be written.
 Status make_folder(const std::string& path);
 
 // Byte offset of the first byte that is not valid UTF-8 (overlong forms, surrogates and code points

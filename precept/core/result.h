@@ -11,7 +11,7 @@
 
 namespace precept {
 
-// Decides the exit code of the CLI: kBadInput -> 2, kFailed -> 3 (DESIGN.md, "Contracts").
+// Decides the exit code of the CLI: kBadInput -> 2, kFailed -> 3 (docs/architecture.md, "Errors").
 enum class ErrorKind {
   kBadInput,  // usage or input that a person must mend
   kFailed,    // something failed while running: disk, network, memory, non-finite loss

@@ -1,9 +1,10 @@
 #include "precept/evaluate/evaluate.h"
 
+#include <algorithm>
 #include <chrono>
 #include <set>
-#include <unordered_map>
 
+#include "precept/core/digest.h"
 #include "precept/evaluate/collapse.h"
 #include "precept/evaluate/pump.h"
 
@@ -12,6 +13,8 @@ namespace {
 
 // Names the stream of random numbers of evaluation; the loop's own steps are small numbers.
 constexpr std::uint32_t kEvaluateStep = 0x45564131;
+// Failures in a row after which a model is taken to be gone; fewer leave their prompts unscored.
+constexpr std::size_t kGiveUpAfter = 64;
 
 std::vector<std::string> ids_of(const Constitution& constitution) {
   std::vector<std::string> ids;
@@ -29,36 +32,27 @@ struct Tally {
   Estimate estimate() const { return proportion(yes, n, unscored); }
 };
 
-using Answer = std::optional<bool>;  // of one outcome; nullopt: not asked or unscored
-
-Answer violates(const Outcome& o) { return o.violates; }
-Answer helpful(const Outcome& o) { return o.helpful; }
-Answer refuses_harmless(const Outcome& o) { return o.scored && o.harmless ? Answer(o.refused) : Answer(); }
-
-PairedRate pair_up(std::string id, const std::vector<std::pair<const Outcome*, const Outcome*>>& pairs,
-                   std::int64_t unmatched, const std::function<Answer(const Outcome&)>& ask) {
-  PairedRate rate;
-  rate.id = std::move(id);
-  std::int64_t unscored = unmatched;
-  for (const auto& entry : pairs) {
-    const Answer before = ask(*entry.first), after = ask(*entry.second);
-    if (before && after) {
-      ++(*before ? (*after ? rate.counts.both : rate.counts.before_only)
-                 : (*after ? rate.counts.after_only : rate.counts.neither));
-    } else if (before || after) {
-      ++unscored;
+// Lengths stand before texts, so that no two lists of prompts run together into the same bytes.
+std::string digest_of(const std::vector<Prompt>& prompts) {
+  std::vector<const Prompt*> sorted;
+  for (const Prompt& prompt : prompts) sorted.push_back(&prompt);
+  std::sort(sorted.begin(), sorted.end(), [](const Prompt* x, const Prompt* y) { return x->id < y->id; });
+  Sha256 digest;
+  const auto add = [&digest](const std::string& text) {
+    digest.update(std::to_string(text.size()) + ':');
+    digest.update(text);
+  };
+  for (const Prompt* prompt : sorted) {
+    add(prompt->id);
+    for (const Message& message : prompt->messages) {
+      add(message.role);
+      add(message.content);
     }
+    digest.update("tags");
+    for (const std::string& tag : prompt->tags) add(tag);
+    digest.update("\n");
   }
-  rate.difference = paired_difference(rate.counts, unscored);
-  rate.p = mcnemar_p(rate.counts);
-  return rate;
-}
-
-void adjust(const std::vector<PairedRate*>& rates) {
-  std::vector<std::optional<double>> p;
-  for (const PairedRate* rate : rates) p.push_back(rate->p);
-  const auto adjusted = holm(p);
-  for (std::size_t i = 0; i < rates.size(); ++i) rates[i]->p_holm = adjusted[i];
+  return digest.finish();
 }
 
 }  // namespace
@@ -136,6 +130,24 @@ void summarise(Evaluation& evaluation, const std::vector<std::string>& principle
   evaluation.collapse = collapse_signs(answers, truncated);
 }
 
+Evaluation planned_evaluation(const ModelInfo& policy, const std::vector<Prompt>& prompts, const Constitution& constitution,
+                              const Scorer& scorer, const EvalOptions& options) {
+  Evaluation evaluation;
+  evaluation.label = options.label;
+  evaluation.model = policy.uri;
+  evaluation.model_digest = policy.digest;
+  evaluation.constitution_digest = constitution.digest;
+  evaluation.prompts_digest = digest_of(prompts);
+  evaluation.scorer = scorer.name();
+  evaluation.seed = options.seed;
+  evaluation.temperature = options.temperature;
+  evaluation.top_p = options.top_p;
+  evaluation.max_tokens = options.max_tokens;
+  evaluation.outcomes.resize(prompts.size());
+  for (std::size_t i = 0; i < prompts.size(); ++i) evaluation.outcomes[i].id = prompts[i].id;
+  return evaluation;
+}
+
 Result<Evaluation> evaluate_policy(Model& policy, const std::vector<Prompt>& prompts,
                                    const Constitution& constitution, const Scorer& scorer,
                                    const EvalOptions& options, const EventSink& events) {
@@ -147,16 +159,9 @@ Result<Evaluation> evaluate_policy(Model& policy, const std::vector<Prompt>& pro
     }
   }
   const auto start = std::chrono::steady_clock::now();
-  Evaluation evaluation;
-  evaluation.label = options.label;
-  evaluation.model = policy.info().uri;
-  evaluation.model_digest = policy.info().digest;
-  evaluation.constitution_digest = constitution.digest;
-  evaluation.seed = options.seed;
-  evaluation.temperature = options.temperature;
-  evaluation.top_p = options.top_p;
-  evaluation.max_tokens = options.max_tokens;
-  evaluation.outcomes.resize(prompts.size());
+  std::optional<Error> first;
+  std::size_t failed = 0, in_a_row = 0;
+  Evaluation evaluation = planned_evaluation(policy.info(), prompts, constitution, scorer, options);
   const auto submit = [&](std::size_t i, std::function<void(Status)> done) {
     const Prompt& prompt = prompts[i];
     GenerateRequest request;
@@ -168,10 +173,13 @@ Result<Evaluation> evaluate_policy(Model& policy, const std::vector<Prompt>& pro
     policy.submit(std::move(request), [&, i, done](Result<Generation> answer) {
       Outcome& outcome = evaluation.outcomes[i];
       if (!answer) {
-        outcome.id = prompts[i].id;
         outcome.error = answer.error().message();
-        return done(answer.error().kind == ErrorKind::kFailed ? Status(tl::unexpected(answer.error())) : Status());
+        if (answer.error().kind != ErrorKind::kFailed) return done({});
+        if (!first) first = answer.error();
+        ++failed;
+        return done(++in_a_row >= kGiveUpAfter ? Status(tl::unexpected(*first)) : Status());
       }
+      in_a_row = 0;
       evaluation.usage += answer->usage;
       const auto ruling = scorer.rule(prompts[i], answer->text);
       outcome = judge_outcome(prompts[i], std::move(answer->text), constitution, ruling);
@@ -182,37 +190,10 @@ Result<Evaluation> evaluate_policy(Model& policy, const std::vector<Prompt>& pro
   const std::string stage = "evaluate " + options.label;
   const Status status = pump(policy, prompts.size(), options.in_flight, submit, events, stage.c_str(), "prompts");
   if (!status) return tl::unexpected(status.error());
+  if (failed == prompts.size()) return tl::unexpected(*first);
   summarise(evaluation, ids_of(constitution));
   evaluation.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return evaluation;
-}
-
-Comparison compare(const Evaluation& before, const Evaluation& after) {
-  std::unordered_map<std::string, const Outcome*> by_id;
-  for (const Outcome& outcome : after.outcomes) by_id[outcome.id] = &outcome;
-  std::vector<std::pair<const Outcome*, const Outcome*>> pairs;
-  for (const Outcome& outcome : before.outcomes) {
-    const auto it = by_id.find(outcome.id);
-    if (it != by_id.end()) pairs.emplace_back(&outcome, it->second);
-  }
-  const auto unmatched =
-      static_cast<std::int64_t>(before.outcomes.size() + after.outcomes.size() - 2 * pairs.size());
-  Comparison c;
-  c.violation_rate = pair_up("violation_rate", pairs, unmatched, violates);
-  c.helpfulness = pair_up("helpfulness", pairs, unmatched, helpful);
-  c.over_refusal = pair_up("over_refusal", pairs, unmatched, refuses_harmless);
-  adjust({&c.violation_rate, &c.helpfulness, &c.over_refusal});
-  for (const PrincipleRate& principle : before.per_principle) {
-    const std::string& id = principle.id;
-    c.per_principle.push_back(pair_up(id, pairs, unmatched, [&id](const Outcome& o) {
-      const auto it = o.principles.find(id);
-      return it == o.principles.end() ? Answer() : Answer(it->second);
-    }));
-  }
-  std::vector<PairedRate*> rates;
-  for (PairedRate& rate : c.per_principle) rates.push_back(&rate);
-  adjust(rates);
-  return c;
 }
 
 }  // namespace precept

@@ -62,6 +62,8 @@ struct Evaluation {
   std::string model;              // URI
   std::string model_digest;
   std::string constitution_digest;
+  std::string prompts_digest;     // ids, texts and tags of the prompts, in any order
+  std::string scorer;             // Scorer::name()
   std::uint64_t seed = 0;
   double temperature = 1.0;
   double top_p = 1.0;
@@ -79,6 +81,11 @@ struct Evaluation {
   CollapseSigns collapse;
 };
 
+// What evaluate_policy will say of itself before it asks anything: all but outcomes, numbers, seconds and usage. Each
+// outcome holds its id.
+Evaluation planned_evaluation(const ModelInfo& policy, const std::vector<Prompt>& prompts, const Constitution& constitution,
+                              const Scorer& scorer, const EvalOptions& options);
+
 // Asks for one answer a prompt and has the scorer rule on each. Results are a pure function of model, prompts,
 // scorer and options, whatever the batch. Emits kProgress, stage "evaluate <label>". An answer that the model
 // refuses to produce with kBadInput is unscored; an error of kind kFailed ends the evaluation.
@@ -95,26 +102,9 @@ Outcome judge_outcome(const Prompt& prompt, std::string answer, const Constituti
 // Fills every number of `evaluation` from its outcomes, for the principles given.
 void summarise(Evaluation& evaluation, const std::vector<std::string>& principle_ids);
 
-// One yes/no rate, before and after on the same prompts (pairs: scored both times).
-struct PairedRate {
-  std::string id;           // principle, or "violation_rate", "helpfulness", "over_refusal"
-  PairedCounts counts;
-  Estimate difference;      // after - before
-  std::optional<double> p;  // exact McNemar
-  std::optional<double> p_holm;  // adjusted over the principles; for the three overall rates, over those
-};
-struct Comparison {
-  PairedRate violation_rate, helpfulness, over_refusal;
-  std::vector<PairedRate> per_principle;
-};
-
-// Prompts are matched by id; those only one side has are counted as unscored of the difference.
-Comparison compare(const Evaluation& before, const Evaluation& after);
-
 // {"value", "low", "high", "n", "unscored"}; undefined is null.
 std::string to_json(const Estimate& estimate);
 std::string to_json(const Evaluation& evaluation);
-std::string to_json(const Comparison& comparison);
 // Reads what to_json wrote; numbers are recomputed from the outcomes, so that they cannot disagree.
 Result<Evaluation> load_evaluation(const std::string& path);
 

@@ -56,8 +56,6 @@ std::optional<Outcome> read_outcome(const Json& value) {
 
 std::string to_json(const Estimate& e) { return json::dump(json::estimate(e), -1); }
 
-std::string to_json(const Comparison& c) { return json::dump(json::comparison(c)) + "\n"; }
-
 std::string to_json(const Evaluation& e) {
   Json principles = Json::object();
   for (const PrincipleRate& rate : e.per_principle) principles[rate.id] = json::estimate(rate.violation);
@@ -65,6 +63,8 @@ std::string to_json(const Evaluation& e) {
                {"model", e.model},
                {"model_digest", e.model_digest},
                {"constitution_digest", e.constitution_digest},
+               {"prompts_digest", e.prompts_digest},
+               {"scorer", e.scorer},
                {"seed", e.seed},
                {"temperature", e.temperature},
                {"top_p", e.top_p},
@@ -102,6 +102,8 @@ Result<Evaluation> load_evaluation(const std::string& path) {
   e.model = json::get_text(*value, "model").value_or("");
   e.model_digest = json::get_text(*value, "model_digest").value_or("");
   e.constitution_digest = json::get_text(*value, "constitution_digest").value_or("");
+  e.prompts_digest = json::get_text(*value, "prompts_digest").value_or("");
+  e.scorer = json::get_text(*value, "scorer").value_or("");
   e.seed = static_cast<std::uint64_t>(json::get_integer(*value, "seed").value_or(0));
   e.temperature = json::get_number(*value, "temperature").value_or(1);
   e.top_p = json::get_number(*value, "top_p").value_or(1);

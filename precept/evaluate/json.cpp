@@ -38,14 +38,15 @@ Json step_quality(const StepQuality& q) {
           {"per_principle", principles}};
 }
 
-Json paired_rate(const PairedRate& r) {
+Json paired_rate(const PairedRate& r, const char* standing) {
   return {{"both", r.counts.both},
           {"before_only", r.counts.before_only},
           {"after_only", r.counts.after_only},
           {"neither", r.counts.neither},
           {"difference", estimate(r.difference)},
           {"p", number(r.p)},
-          {"p_holm", number(r.p_holm)}};
+          {"p_holm", number(r.p_holm)},
+          {"standing", standing}};
 }
 
 }  // namespace
@@ -62,13 +63,18 @@ Json estimate(const Estimate& e) {
   return out;
 }
 
+Json share(std::int64_t part, std::int64_t whole) {
+  return whole > 0 ? Json(static_cast<double>(part) / static_cast<double>(whole)) : Json(nullptr);
+}
+
 Json comparison(const Comparison& c) {
-  Json principles = Json::object();
-  for (const PairedRate& rate : c.per_principle) principles[rate.id] = paired_rate(rate);
-  return {{"violation_rate", paired_rate(c.violation_rate)},
-          {"helpfulness", paired_rate(c.helpfulness)},
-          {"over_refusal", paired_rate(c.over_refusal)},
-          {"per_principle", principles}};
+  Json out = Json::object();
+  for (const PairedRate* rate : {&c.violation_rate, &c.helpfulness, &c.over_refusal}) {
+    out[rate->id] = paired_rate(*rate, overall_standing(*rate));
+  }
+  out["per_principle"] = Json::object();
+  for (const PairedRate& rate : c.per_principle) out["per_principle"][rate.id] = paired_rate(rate, principle_standing(rate));
+  return out;
 }
 
 Json judge_quality(const JudgeQuality& q) {
@@ -92,6 +98,35 @@ Json collapse(const CollapseSigns& c) {
 
 Json usage(const Usage& u) {
   return {{"prompt", u.prompt_tokens}, {"cached", u.cached_tokens}, {"output", u.output_tokens}};
+}
+
+Json perplexity(const Perplexity& p) {
+  return {{"texts", p.texts},
+          {"unscored", p.unscored},
+          {"bytes", p.bytes},
+          {"tokens", p.tokens},
+          {"bits_per_byte", number(p.bits_per_byte)},
+          {"per_token", number(p.per_token)},
+          {"text_bits_per_byte", estimate(p.text_bits_per_byte)}};
+}
+
+Json familiarity(const Familiarity& f) {
+  const auto outside = f.far_outside();
+  return {{"model", f.model},
+          {"prompts", f.prompts},
+          {"text", perplexity(f.text)},
+          {"own", f.own ? perplexity(*f.own) : Json(nullptr)},
+          {"threshold", f.threshold()},
+          {"far_outside", outside ? Json(*outside) : Json(nullptr)}};
+}
+
+Json verdicts(const VerdictCount& count) {
+  return {{"n", count.n},
+          {"unparseable", count.unparseable},
+          {"scored", count.scored},
+          {"uncertain", count.uncertain},
+          {"unparseable_share", share(count.unparseable, count.n)},
+          {"uncertain_share", share(count.uncertain, count.scored)}};
 }
 
 std::string dump(const Json& value, int indent) {
@@ -149,6 +184,18 @@ Estimate get_estimate(const Json& object, const char* key) {
   e.level = get_number(*m, "level").value_or(0.95);
   e.one_sided = get_bool(*m, "one_sided").value_or(false);
   return e;
+}
+
+Perplexity get_perplexity(const Json& value) {
+  Perplexity p;
+  p.texts = get_integer(value, "texts").value_or(0);
+  p.unscored = get_integer(value, "unscored").value_or(0);
+  p.bytes = get_integer(value, "bytes").value_or(0);
+  p.tokens = get_integer(value, "tokens").value_or(0);
+  p.bits_per_byte = get_number(value, "bits_per_byte");
+  p.per_token = get_number(value, "per_token");
+  p.text_bits_per_byte = get_estimate(value, "text_bits_per_byte");
+  return p;
 }
 
 }  // namespace precept::json

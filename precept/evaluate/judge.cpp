@@ -40,7 +40,7 @@ StepQuality quality(const std::vector<Reply>& replies, const Constitution& const
     }
     predictions.push_back({*reply.probability, reply.truth});
     of[reply.principle].push_back(predictions.back());
-    uncertain += *reply.probability > 0.3 && *reply.probability < 0.7 ? 1 : 0;
+    uncertain += is_uncertain(*reply.probability) ? 1 : 0;
   }
   const Confusion c = confusion(predictions);
   q.accuracy = accuracy(c, unread);
@@ -94,16 +94,6 @@ void keep(const Plan& plan, const std::vector<std::optional<double>>& read, std:
     if (p && !(*p >= 0 && *p <= 1)) p.reset();
     replies.push_back({plan.principles[k]->id, p, plan.truth[k]});
   }
-}
-
-json::Json perplexity_json(const Perplexity& p) {
-  return {{"texts", p.texts},
-          {"unscored", p.unscored},
-          {"bytes", p.bytes},
-          {"tokens", p.tokens},
-          {"bits_per_byte", json::number(p.bits_per_byte)},
-          {"per_token", json::number(p.per_token)},
-          {"text_bits_per_byte", json::estimate(p.text_bits_per_byte)}};
 }
 
 StepQuality read_step(const json::Json& value) {
@@ -216,63 +206,5 @@ Result<JudgeQuality> load_judge_quality(const std::string& path) {
   q.judgment = read_step((*value)["judgment"]);
   return q;
 }
-
-Result<Perplexity> perplexity(Model& model, const std::vector<std::string>& texts, const EventSink& events,
-                              int in_flight) {
-  if (!model.info().can_score) {
-    return bad_input("this model gives no scores, so no perplexity", "use a checkpoint folder or the built-in model");
-  }
-  struct One {
-    double logprob = 0;
-    std::int64_t bytes = 0, tokens = 0;
-  };
-  std::vector<std::optional<One>> results(texts.size());
-  Perplexity out;
-  out.texts = static_cast<std::int64_t>(texts.size());
-  std::vector<std::size_t> asked, split(texts.size());
-  for (std::size_t i = 0; i < texts.size(); ++i) {
-    const std::size_t word = texts[i].find_first_not_of(" \t\r\n");
-    split[i] = word == std::string::npos ? word : texts[i].find_first_of(" \t\r\n", word);
-    if (split[i] != std::string::npos && split[i] + 1 < texts[i].size()) asked.push_back(i);
-  }
-  const auto submit = [&](std::size_t k, std::function<void(Status)> done) {
-    const std::size_t i = asked[k];
-    ScoreRequest request;
-    request.raw = true;
-    request.messages = {{"user", texts[i].substr(0, split[i])}};
-    request.questions = {{"", {texts[i].substr(split[i])}}};
-    model.submit(std::move(request), [&, i, done](Result<Scores> answer) {
-      if (!answer) {  // say, longer than the context
-        return done(answer.error().kind == ErrorKind::kFailed ? Status(tl::unexpected(answer.error())) : Status());
-      }
-      if (answer->logprobs.size() == 1 && answer->logprobs[0].size() == 1 &&
-          std::isfinite(answer->logprobs[0][0])) {
-        results[i] = One{answer->logprobs[0][0], static_cast<std::int64_t>(texts[i].size() - split[i]),
-                         answer->usage.output_tokens};
-      }
-      done({});
-    });
-  };
-  const Status status = pump(model, asked.size(), in_flight, submit, events, "perplexity", "texts");
-  if (!status) return tl::unexpected(status.error());
-  double logprob = 0;
-  std::vector<double> each;
-  for (const auto& one : results) {
-    if (!one) {
-      ++out.unscored;
-      continue;
-    }
-    logprob += one->logprob;
-    out.bytes += one->bytes;
-    out.tokens += one->tokens;
-    each.push_back(-one->logprob / std::log(2.0) / static_cast<double>(one->bytes));
-  }
-  if (out.bytes > 0) out.bits_per_byte = -logprob / std::log(2.0) / static_cast<double>(out.bytes);
-  if (out.tokens > 0) out.per_token = std::exp(-logprob / static_cast<double>(out.tokens));
-  out.text_bits_per_byte = mean(each, out.unscored);
-  return out;
-}
-
-std::string to_json(const Perplexity& p) { return json::dump(perplexity_json(p)) + "\n"; }
 
 }  // namespace precept

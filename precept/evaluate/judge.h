@@ -44,7 +44,7 @@ struct StepQuality {
   Estimate accuracy, precision, recall, false_alarms;
   std::optional<double> ece, brier, auroc;
   Estimate unparseable;  // share of questions whose answer could not be read
-  Estimate uncertain;    // share of read answers with P(yes) in (0.3, 0.7)
+  Estimate uncertain;    // share of read answers with a P(yes) that is_uncertain (core/estimate.h)
   std::vector<ReliabilityBin> reliability;
   std::vector<std::pair<std::string, Estimate>> per_principle;  // accuracy
 };
@@ -66,16 +66,4 @@ Result<JudgeQuality> evaluate_judge(Model& judge, const std::vector<JudgeCase>& 
 std::string to_json(const JudgeQuality& quality);
 Result<JudgeQuality> load_judge_quality(const std::string& path);
 
-// How surprising texts are to a model; says whether they lie within its world. Each text is scored after its
-// first word; a text of one word is unscored. Needs a model that can score.
-struct Perplexity {
-  std::int64_t texts = 0, unscored = 0, bytes = 0, tokens = 0;
-  std::optional<double> bits_per_byte;  // comparable between tokenizers
-  std::optional<double> per_token;      // exp of the mean negative log-probability
-  Estimate text_bits_per_byte;          // mean over texts, with a t interval
-};
-Result<Perplexity> perplexity(Model& model, const std::vector<std::string>& texts,
-                              const EventSink& events = {}, int in_flight = 128);
-
-std::string to_json(const Perplexity& p);
 }  // namespace precept

@@ -7,12 +7,11 @@ namespace precept {
 Status pump(Model& model, std::size_t count, int in_flight,
             const std::function<void(std::size_t, std::function<void(Status)>)>& submit,
             const EventSink& events, const char* stage, const char* unit) {
-  std::size_t next = 0, answered = 0, reported = count + 1;
+  std::size_t next = 0, answered = 0;
   std::optional<Error> first;
   const auto most = static_cast<std::size_t>(std::max(1, in_flight));
-  const auto report = [&] {
-    if (!events || answered == reported) return;
-    reported = answered;
+  const auto report = [&] {  // also while nothing comes: whoever listens may want to stop
+    if (!events) return;
     Event event;
     event.stage = stage;
     event.done = static_cast<std::int64_t>(answered);

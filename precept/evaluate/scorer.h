@@ -21,6 +21,8 @@ struct Ruling {
 class Scorer {
  public:
   virtual ~Scorer() = default;
+  // Names the scorer and its version: two that rule differently on any answer have different names.
+  virtual std::string name() const = 0;
   // nullopt: the prompt is not one of this scorer's world; counted as unscored.
   virtual std::optional<Ruling> rule(const Prompt& prompt, const std::string& answer) const = 0;
 };

@@ -158,8 +158,9 @@ struct HttpClient::Impl {
 void HttpClient::Impl::configure(Transfer& transfer) {
   CURL* easy = transfer.easy;
   const Job& job = *transfer.job;
-  const auto left = std::chrono::duration_cast<milliseconds>(job.first + options.total_deadline -
-                                                             Clock::now());
+  // Whoever lets one attempt take longer than the deadline means it.
+  const auto deadline = std::max(options.total_deadline, options.timeout);
+  const auto left = std::chrono::duration_cast<milliseconds>(job.first + deadline - Clock::now());
   const milliseconds timeout = std::clamp(left, milliseconds(1), options.timeout);
   curl_easy_reset(easy);  // keeps connections, forgets options
   curl_easy_setopt(easy, CURLOPT_URL, job.call.url.c_str());

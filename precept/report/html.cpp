@@ -127,8 +127,8 @@ std::string points(const Estimate& d) {
 std::string interval(const Estimate& e) {
   if (!e.value) return "no interval";
   const int level = static_cast<int>(std::lround(e.level * 100));
-  if (e.one_sided && e.high && *e.value == 0) return fmt::format("at most {:.2f}% ({}%)", *e.high * 100, level);
-  if (e.one_sided && e.low && *e.value == 1) return fmt::format("at least {:.2f}% ({}%)", *e.low * 100, level);
+  if (e.one_sided && e.high && *e.value == 0) return fmt::format("at most {}% ({}%)", percent_digits(*e.high, 2), level);
+  if (e.one_sided && e.low && *e.value == 1) return fmt::format("at least {}% ({}%)", percent_digits(*e.low, 2), level);
   if (!e.low || !e.high) return "no interval";
   return fmt::format("{}{}{}", without_sign(percent(e.low)), kDash, percent(e.high));
 }

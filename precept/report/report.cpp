@@ -28,7 +28,12 @@ std::string fact_line(const ReportInput& input) {
 
 std::string render_report(const ReportInput& input) {
   std::optional<Comparison> comparison;
-  if (input.base && input.sl) comparison = compare(*input.base, *input.sl);
+  std::string not_compared;
+  if (input.base && input.sl) {
+    const Status fits = comparable(*input.base, "base", *input.sl, "sl");
+    if (fits) comparison = compare(*input.base, *input.sl);
+    else not_compared = fits.error().what;
+  }
   const Comparison* c = comparison ? &*comparison : nullptr;
 
   struct Part {
@@ -36,10 +41,14 @@ std::string render_report(const ReportInput& input) {
     const char* name;
     std::string html;
   };
+  // What the numbers can show stands right below them.
   const Part parts[] = {{"headline", "Numbers", section::headline(input, c)},
+                        {"scope", "Limits", section::scope(input)},
                         {"principles", "Principles", section::principles(input, c)},
                         {"balance", "Balance", section::balance(input)},
                         {"loop", "Loop", section::loop(input)},
+                        {"time", "Time", section::time(input)},
+                        {"familiarity", "Text", section::familiarity(input)},
                         {"judge", "Judge", section::judge(input)},
                         {"traces", "Traces", section::traces(input)},
                         {"training", "Training", section::training(input)},
@@ -52,7 +61,7 @@ std::string render_report(const ReportInput& input) {
     nav += fmt::format("<a href=\"#{}\">{}</a>", part.id, part.name);
     body += part.html;
   }
-  const std::string title = html::bounded(input.title, 200);
+  const std::string title = html::escape(utf8_prefix(input.title, 200));
   // Nothing may be fetched or run, whatever a model wrote: the policy says so to the browser as well.
   std::string out =
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
@@ -63,7 +72,7 @@ std::string render_report(const ReportInput& input) {
       title + "</title>\n<style>\n" + section::style() + "</style>\n</head>\n<body>\n<header>\n<p class=\"eyebrow\">Precept</p>\n<h1>" +
       title + "</h1>\n" + fact_line(input) + section::verdict(input, c) + "</header>\n";
   if (!nav.empty()) out += "<nav aria-label=\"Sections\">" + nav + "</nav>\n";
-  out += "<main>\n" + section::scope(input) + body + "</main>\n<footer><p>Written by precept" +
+  out += "<main>\n" + section::warnings(input, not_compared) + body + "</main>\n<footer><p>Written by precept" +
          (input.version.empty() ? "" : " " + html::bounded(input.version, 60)) +
          ". This page is one file and asks the network for nothing.</p></footer>\n</body>\n</html>\n";
   return out;

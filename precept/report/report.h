@@ -11,8 +11,10 @@
 #include "precept/constitution/constitution.h"
 #include "precept/core/result.h"
 #include "precept/evaluate/evaluate.h"
+#include "precept/evaluate/familiarity.h"
 #include "precept/evaluate/judge.h"
 #include "precept/model/message.h"
+#include "precept/store/run_store.h"
 
 namespace precept {
 
@@ -39,6 +41,7 @@ struct ReportTrace {
   std::string draft;
   std::vector<ReportStep> steps;
   std::string final_answer;
+  Ending ending = Ending::kComplied;
 };
 
 struct ReportCurve {
@@ -57,14 +60,18 @@ struct ReportLoop {
   std::int64_t items = 0;
   std::int64_t complied_at_once = 0;   // draft kept unchanged
   std::int64_t revised = 0;            // a revision became the answer
-  std::int64_t unresolved = 0;         // still violating after the last round
+  std::int64_t unsettled = 0;         // still violating after the last round
   std::int64_t failed = 0;             // no answer at all
-  std::int64_t unparseable = 0;        // verdicts that could not be read
+  std::int64_t unparseable = 0;        // no violation found, but a verdict could not be read
   std::vector<std::int64_t> rounds;    // [r]: items that ended after r revisions
-  double selected_per_item = 0;        // principles
+  double selected_per_item = 0;        // principles, of finished items
+  std::optional<double> calls_per_item;  // of finished items
   std::vector<ReportLoopStep> steps;
-  double seconds = 0;
+  VerdictCount select, judge;          // what the verdicts of the two steps are worth
 };
+
+// Seconds by stage, in the order of the stages.
+using ReportStages = std::vector<std::pair<std::string, double>>;
 
 struct ReportInput {
   std::string title = "Alignment report";
@@ -74,11 +81,14 @@ struct ReportInput {
   std::vector<std::string> notes;  // anything else that a reader must know
   std::optional<Evaluation> base, sl;
   std::optional<JudgeQuality> judge;
+  std::optional<Familiarity> familiarity;  // of the loop's prompts
   std::optional<ReportLoop> loop;
   std::vector<ReportTrace> traces;     // the first ten are shown
+  std::string traces_note;             // how they were chosen
   std::vector<ReportCurve> curves;
   std::optional<Constitution> constitution;
   std::string recipe;                  // TOML text
+  ReportStages stages;                 // of the whole run, all sessions; may be empty
   double seconds = 0;                  // of the whole run; 0: unknown
   double peak_rss_mb = 0;              // 0: unknown
 };

@@ -46,8 +46,10 @@ std::string card(const char* title, const char* better, const Estimate* base, co
 
 std::string moved(const char* what, const PairedRate& rate, const Estimate& before, const Estimate& after) {
   if (!is_clear(rate)) {
-    return fmt::format("{}: no change that {} pairs can show ({}).", what, html::count(rate.counts.n()),
-                       html::points(rate.difference));
+    // Interval and test need not agree; the test decides, and a change that it cannot tell is not called one.
+    if (!rate.difference.value) return fmt::format("{}: undefined, no prompt was scored both times.", what);
+    return fmt::format("{}: {}, which {} pairs cannot tell from chance ({}).", what, html::points(rate.difference),
+                       html::count(rate.counts.n()), html::p_value(rate.p));
   }
   return fmt::format("{} {} from {} to {}.", what, *rate.difference.value < 0 ? "fell" : "rose", percent(before.value),
                      percent(after.value));
@@ -91,6 +93,10 @@ Estimate complement(const Estimate& e) {
 }  // namespace
 
 std::string verdict(const ReportInput& input, const Comparison* comparison) {
+  if (!comparison && input.base && input.sl) {
+    return fmt::format("<p class=\"verdict\">Violation rate {} before and {} after, by other measures.</p>\n",
+                       html::escape(percent_text(input.base->violation_rate)), html::escape(percent_text(input.sl->violation_rate)));
+  }
   if (!comparison) {
     const Evaluation* one = input.base ? &*input.base : input.sl ? &*input.sl : nullptr;
     if (!one) return "<p class=\"verdict\">Nothing has been evaluated yet.</p>\n";

@@ -1,6 +1,7 @@
 // How it came about: the loop, the judge, the training, and whether variety was lost.
 #include <fmt/format.h>
 
+#include "precept/core/io.h"
 #include "precept/report/html.h"
 #include "precept/report/sections.h"
 #include "precept/report/svg.h"
@@ -26,9 +27,9 @@ std::string flow(const ReportLoop& l) {
     const char* name;
     std::int64_t n;
   };
-  const Part parts[] = {{"kept", "draft kept", l.complied_at_once},
+  const Part parts[] = {{"kept", "complied at once", l.complied_at_once},
                         {"revised", "revised", l.revised},
-                        {"unresolved", "still violating", l.unresolved},
+                        {"unsettled", "still violating", l.unsettled},
                         {"unread", "verdict unreadable", l.unparseable},
                         {"failed", "failed", l.failed}};
   std::string bar, legend;
@@ -83,7 +84,8 @@ std::string step_quality(const char* title, const char* question, const StepQual
   out += quality_row("precision", q.precision, selection ? "selected ones that apply" : "alarms that are real");
   out += quality_row("false alarms", q.false_alarms,
                      selection ? "others that it selects" : "good answers that it faults");
-  out += quality_row("uncertain", q.uncertain, "probability between 0.3 and 0.7");
+  const std::string uncertain = fmt::format("probability between {:g} and {:g}", kUncertainLow, kUncertainHigh);
+  out += quality_row("uncertain", q.uncertain, uncertain.c_str());
   out += quality_row("unparseable", q.unparseable, "answers that could not be read");
   out += "</tbody></table></div>\n";
   out += fmt::format("<p class=\"facts-line\">calibration error <b>{}</b> \u00b7 Brier score <b>{}</b> \u00b7 area under "
@@ -95,6 +97,18 @@ std::string step_quality(const char* title, const char* question, const StepQual
   return out + "</article>\n";
 }
 
+struct CurveName {
+  std::string name, axis;
+};
+
+// What a trainer's names mean; others speak for themselves.
+CurveName curve_name(const std::string& name) {
+  if (name == "loss") return {"loss", "nats per token"};
+  if (name == "grad_norm") return {"gradient norm", "norm before clipping"};
+  if (name == "lr") return {"learning rate", "learning rate"};
+  return {name, name};
+}
+
 }  // namespace
 
 std::string loop(const ReportInput& input) {
@@ -104,33 +118,44 @@ std::string loop(const ReportInput& input) {
       "<section id=\"loop\"><h2>What the loop did</h2>\n<p class=\"lead\">Each prompt: select the principles that apply, "
       "draft an answer, judge it; only where it violates one, critique and revise, then judge again.</p>\n";
   out += flow(l);
-  std::int64_t calls = 0;
   Usage usage;
-  for (const ReportLoopStep& s : l.steps) {
-    calls += s.calls;
-    usage += s.usage;
-  }
+  for (const ReportLoopStep& s : l.steps) usage += s.usage;
   out += "<div class=\"facts\">";
   out += fact(count(l.items), "items");
-  if (l.items > 0 && calls > 0) {
-    out += fact(fmt::format("{:.2f}", per(calls, l.items)), "model calls per item");
+  if (l.calls_per_item) {
+    out += fact(fmt::format("{:.2f}", *l.calls_per_item), "model calls per item");
     out += fact(count(static_cast<std::int64_t>(per(usage.prompt_tokens, l.items) + 0.5)), "prompt tokens per item");
     out += fact(count(static_cast<std::int64_t>(per(usage.output_tokens, l.items) + 0.5)), "output tokens per item");
   }
   if (l.selected_per_item > 0) out += fact(fmt::format("{:.1f}", l.selected_per_item), "principles selected per item");
-  if (l.seconds > 0) out += fact(html::duration(l.seconds), "time in the loop");
   out += "</div>\n";
   std::vector<svg::Column> columns;
   for (std::size_t r = 0; r < l.rounds.size() && r < 12; ++r) {
     columns.push_back({std::to_string(r), static_cast<double>(l.rounds[r]), count(l.rounds[r])});
   }
   if (!columns.empty()) {
-    out += "<div class=\"split\"><figure>" + svg::columns(columns, "revisions until the item was done") +
+    out += "<div class=\"split\"><figure>" + svg::columns(columns, "revisions until the item was done", "items") +
            "</figure><div class=\"wide\">" + step_table(l) + "</div></div>\n";
   } else {
     out += step_table(l);
   }
   return out + "</section>\n";
+}
+
+std::string time(const ReportInput& input) {
+  if (input.stages.empty()) return {};
+  std::string out =
+      "<section id=\"time\"><h2>How long it took</h2>\n<p class=\"lead\">All sessions together, where the run was "
+      "interrupted and resumed.</p>\n<div class=\"scroll\"><table><thead><tr><th>stage</th><th class=\"r\">time</th>"
+      "<th class=\"r\">share</th></tr></thead><tbody>\n";
+  double total = 0;
+  for (const auto& stage : input.stages) total += stage.second;
+  const auto row = [total](const std::string& name, double seconds, const char* css) {
+    return fmt::format("<tr{}><td>{}</td><td class=\"r\">{}</td><td class=\"r\">{}</td></tr>\n", css, bounded(name, kIdBytes),
+                       html::duration(seconds), percent(total > 0 ? std::optional<double>(seconds / total) : std::nullopt));
+  };
+  for (const auto& stage : input.stages) out += row(stage.first, stage.second, "");
+  return out + row("all", total, " class=\"total\"") + "</tbody></table></div></section>\n";
 }
 
 std::string judge(const ReportInput& input) {
@@ -153,10 +178,12 @@ std::string training(const ReportInput& input) {
   std::size_t shown = 0;
   for (const ReportCurve& curve : input.curves) {
     if (curve.points.empty() || ++shown > kMostCurves) continue;
-    const std::string name = curve.stage + (curve.stage.empty() ? "" : " ") + curve.name;
+    const CurveName known = curve_name(curve.name);
+    const std::string name = curve.stage + (curve.stage.empty() ? "" : ": ") + known.name;
     figures += fmt::format("<figure><figcaption>{} <span class=\"n\">last {}</span></figcaption>{}</figure>\n",
                            bounded(name, kIdBytes), fmt::format("{:.4g}", curve.points.back().second),
-                           svg::curve(curve.points, name.substr(0, kIdBytes)));
+                           svg::curve(curve.points, std::string(utf8_prefix(name, kIdBytes)),
+                                      std::string(utf8_prefix(known.axis, 40))));
   }
   if (figures.empty()) return {};
   return "<section id=\"training\"><h2>Training</h2>\n<div class=\"figures\">" + figures + "</div></section>\n";

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "precept/core/io.h"
 #include "precept/report/diff.h"
 #include "precept/report/html.h"
 #include "precept/report/sections.h"
@@ -18,13 +19,15 @@ std::string probability(const std::optional<double>& p) {
 }
 
 std::string changes(const std::string& draft, const std::string& final_answer) {
-  const std::string before(draft.substr(0, std::min(draft.size(), kAnswerBytes)));
-  const std::string after(final_answer.substr(0, std::min(final_answer.size(), kAnswerBytes)));
+  const std::string_view before = utf8_prefix(draft, kAnswerBytes), after = utf8_prefix(final_answer, kAnswerBytes);
   std::string out = "<p class=\"text diff\" dir=\"auto\">";
-  for (const DiffPart& part : word_diff(before, after)) {
+  const std::vector<DiffPart> parts = word_diff(before, after);
+  // One text in place of another reads better on lines of their own.
+  const bool replaced = parts.size() == 2 && parts[0].kind == DiffPart::Kind::kRemoved && parts[1].kind == DiffPart::Kind::kAdded;
+  for (const DiffPart& part : parts) {
     switch (part.kind) {
       case DiffPart::Kind::kSame: out += escape(part.text); break;
-      case DiffPart::Kind::kRemoved: out += "<del>" + escape(part.text) + "</del>"; break;
+      case DiffPart::Kind::kRemoved: out += "<del>" + escape(part.text) + (replaced ? "</del>\n" : "</del>"); break;
       case DiffPart::Kind::kAdded: out += "<ins>" + escape(part.text) + "</ins>"; break;
     }
   }
@@ -66,7 +69,7 @@ std::string steps(const std::vector<ReportStep>& all) {
     }
     if (s.round != round) {
       round = s.round;
-      out += fmt::format("{}<li class=\"round\">{}</li>\n", "",
+      out += fmt::format("<li class=\"round\">{}</li>\n",
                          round == 0 ? std::string("the draft is judged") : fmt::format("round {}", round));
     }
     out += step(s);
@@ -92,23 +95,34 @@ std::string selections(const std::vector<ReportSelection>& all) {
 std::string first_words(const Conversation& prompt) {
   for (auto it = prompt.rbegin(); it != prompt.rend(); ++it) {
     if (it->role != "user") continue;
-    std::string text(it->content.substr(0, 400));
+    std::string text(utf8_prefix(it->content, 140));
     std::replace(text.begin(), text.end(), '\n', ' ');
-    const auto cut = text.size() > 140;
-    if (cut) text.resize(140);
-    while (cut && !text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.pop_back();
-    if (cut && !text.empty() && static_cast<unsigned char>(text.back()) >= 0xC0) text.pop_back();
-    return escape(text) + (cut ? "\u2026" : "");
+    return escape(text) + (text.size() < it->content.size() ? "\u2026" : "");
   }
   return "(no user turn)";
 }
 
+struct Badge {
+  const char *css, *text;
+};
+
+Badge badge(Ending ending) {
+  switch (ending) {
+    case Ending::kComplied: return {"good", "kept"};
+    case Ending::kRevised: return {"changed", "revised"};
+    case Ending::kUnsettled: return {"bad", "still violating"};
+    case Ending::kUnparseable: return {"odd", "verdict unreadable"};
+    case Ending::kPending: case Ending::kFailed: break;
+  }
+  return {"odd", "not finished"};
+}
+
 std::string trace(const ReportTrace& t, bool open) {
   const bool changed = t.draft != t.final_answer;
+  const Badge mark = badge(t.ending);
   std::string out = fmt::format("<details class=\"trace\"{}><summary><span class=\"q\" dir=\"auto\">{}</span>"
                                 "<span class=\"chip {}\">{}</span></summary>\n<div class=\"inside\">\n",
-                                open ? " open" : "", first_words(t.prompt), changed ? "changed" : "good",
-                                changed ? "revised" : "kept");
+                                open ? " open" : "", first_words(t.prompt), mark.css, mark.text);
   out += "<div class=\"turns\">";
   std::size_t turns = 0;
   for (const Message& m : t.prompt) {
@@ -121,8 +135,9 @@ std::string trace(const ReportTrace& t, bool open) {
     out += "<div class=\"pair\"><div><span class=\"label\">from draft to final</span>" + changes(t.draft, t.final_answer) +
            "</div></div>\n";
   } else {
-    out += "<div class=\"pair\"><div><span class=\"label\">draft, kept unchanged</span>" +
-           html::paragraph(t.draft, kAnswerBytes) + "</div></div>\n";
+    out += fmt::format("<div class=\"pair\"><div><span class=\"label\">{}</span>{}</div></div>\n",
+                       t.ending == Ending::kComplied ? "draft, kept unchanged" : "draft and final, word for word the same",
+                       html::paragraph(t.draft, kAnswerBytes));
   }
   out += steps(t.steps);
   return out + fmt::format("<p class=\"fine\">item <code>{}</code></p></div></details>\n", bounded(t.id, kIdBytes));
@@ -136,10 +151,10 @@ bool is_web_link(const std::string& url) {
 
 std::string traces(const ReportInput& input) {
   if (input.traces.empty()) return {};
-  std::string out =
+  std::string out = std::string(
       "<section id=\"traces\"><h2>Read for yourself</h2>\n<p class=\"lead\">Items as they went through the loop. "
       "<del>Struck out</del> was in the draft, <ins>underlined</ins> came with the revision. Numbers are the judge's "
-      "probabilities.</p>\n";
+      "probabilities. ") + html::escape(utf8_prefix(input.traces_note, kShortBytes)) + "</p>\n";
   const std::size_t n = std::min(input.traces.size(), kMostTraces);
   for (std::size_t i = 0; i < n; ++i) out += trace(input.traces[i], i == 0);
   return out + "</section>\n";
@@ -185,7 +200,7 @@ std::string recipe(const ReportInput& input) {
 
 std::string scope(const ReportInput& input) {
   if (input.scope.empty() && input.notes.empty()) return {};
-  std::string out = "<aside class=\"scope\" id=\"scope\"><h2>How far this goes</h2>\n";
+  std::string out = "<section id=\"scope\"><aside class=\"scope\"><h2>How far this goes</h2>\n";
   if (!input.scope.empty()) out += html::paragraph(input.scope, 4000);
   if (!input.notes.empty()) {
     out += "<ul>";
@@ -196,7 +211,7 @@ std::string scope(const ReportInput& input) {
     }
     out += "</ul>\n";
   }
-  return out + "</aside>\n";
+  return out + "</aside></section>\n";
 }
 
 }  // namespace precept::section

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "precept/evaluate/compare.h"
 #include "precept/report/report.h"
 
 namespace precept::section {
@@ -23,6 +24,10 @@ std::string verdict(const ReportInput& input, const Comparison* comparison);
 std::string headline(const ReportInput& input, const Comparison* comparison);
 std::string principles(const ReportInput& input, const Comparison* comparison);
 std::string balance(const ReportInput& input);
+// Above everything else. `not_compared`: why before and after say nothing about each other; may be empty.
+std::string warnings(const ReportInput& input, const std::string& not_compared);
+std::string familiarity(const ReportInput& input);
+std::string time(const ReportInput& input);
 std::string loop(const ReportInput& input);
 std::string judge(const ReportInput& input);
 std::string traces(const ReportInput& input);

@@ -23,7 +23,7 @@ const char* style() {
 }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; scroll-padding-top: 3.5rem; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 16px/1.6 var(--sans); font-variant-numeric: tabular-nums; }
+body { margin: 0; overflow-wrap: break-word; background: var(--paper); color: var(--ink); font: 16px/1.6 var(--sans); font-variant-numeric: tabular-nums; }
 header, main, footer { max-width: 68rem; margin: 0 auto; padding: 0 clamp(1rem, 4vw, 2.5rem); }
 header { padding-top: clamp(2rem, 6vw, 4.5rem); padding-bottom: 1.5rem; }
 .eyebrow { margin: 0; font-size: .8rem; font-weight: 600; letter-spacing: .14em; text-transform: uppercase; color: var(--soft); }
@@ -48,10 +48,13 @@ code { font: .88em/1.4 var(--mono); overflow-wrap: anywhere; }
 a { color: var(--after); }
 :focus-visible { outline: 2px solid var(--after); outline-offset: 2px; }
 
-.scope { margin-top: clamp(1.5rem, 4vw, 2.25rem); padding: 1rem 1.25rem; border-left: 3px solid var(--odd); background: var(--odd-wash); border-radius: 0 .5rem .5rem 0; }
+.scope { padding: 1rem 1.25rem; border-left: 3px solid var(--odd); background: var(--odd-wash); border-radius: 0 .5rem .5rem 0; }
 .scope h2 { font: 600 .95rem/1.4 var(--sans); color: var(--odd); }
 .scope p, .scope ul { margin: .25rem 0 0; max-width: 54rem; font-size: .92rem; }
 .scope ul { padding-left: 1.1rem; }
+.warning { margin-top: clamp(1.5rem, 4vw, 2.25rem); padding: 1rem 1.25rem; border: 1px solid var(--bad); border-left-width: 6px; background: var(--bad-wash); border-radius: .5rem; }
+.warning h2 { font: 600 1.1rem/1.4 var(--sans); color: var(--bad); }
+.warning p { margin: .25rem 0 0; max-width: 54rem; }
 
 .cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(18.5rem, 100%), 1fr)); gap: 1rem; margin: 1rem 0; }
 .card, .panel { background: var(--panel); border: 1px solid var(--rule); border-radius: .75rem; padding: 1.15rem 1.25rem; min-width: 0; }
@@ -77,6 +80,8 @@ svg.track { overflow: visible; }
 .whisker.before { stroke: var(--before); } .whisker.after { stroke: var(--after); }
 .dot.before { fill: var(--panel); stroke: var(--before); stroke-width: 2.5; }
 .dot.after { fill: var(--after); stroke: var(--panel); stroke-width: 1.5; }
+.level.near { fill: var(--after); } .level.far { fill: var(--bad); }
+.limit { stroke: var(--ink); stroke-width: 1.5; stroke-dasharray: 3 3; }
 .bar { fill: var(--after); } .line { fill: none; stroke: var(--after); stroke-width: 2; stroke-linejoin: round; }
 svg text { font-family: var(--sans); fill: var(--soft); }
 .tick { font-size: 11px; } .axis-name { font-size: 12px; } .value { font-size: 12px; }
@@ -93,15 +98,16 @@ figure { margin: 0; min-width: 0; } figcaption { font-size: .9rem; font-weight: 
 .pid { display: block; font-weight: 600; overflow-wrap: anywhere; line-height: 1.35; }
 .ptext { display: block; font-size: .84rem; line-height: 1.4; color: var(--soft); overflow-wrap: anywhere; }
 .pnums { display: grid; grid-template-columns: 1fr 1fr; column-gap: .75rem; text-align: right; }
+.pnums.one { grid-template-columns: 1fr; } .pnums.one .n { white-space: normal; }
 .num { font-weight: 600; } .pnums .n { grid-column: 1 / -1; font-size: .78rem; white-space: nowrap; }
 
 .split { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(21rem, 100%), 1fr)); gap: 1.5rem 2.5rem; align-items: center; }
 .split .wide, .split .aside { min-width: 0; } .aside { max-width: 28rem; }
 .flow { display: flex; gap: 3px; height: 1.6rem; margin: 1rem 0 .6rem; }
 .flow span { min-width: 4px; border-radius: .2rem; }
-.flow .kept, .key.kept { background: var(--after); border-color: var(--after); }
+.flow .kept, .key.kept { background: var(--good); border-color: var(--good); }
 .flow .revised, .key.revised { background: var(--before); border-color: var(--before); }
-.flow .unresolved, .key.unresolved { background: var(--bad); border-color: var(--bad); }
+.flow .unsettled, .key.unsettled { background: var(--bad); border-color: var(--bad); }
 .flow .unread, .key.unread { background: var(--odd); border-color: var(--odd); }
 .flow .failed, .key.failed { background: var(--soft); border-color: var(--soft); }
 .flow-legend { display: flex; flex-wrap: wrap; gap: .25rem 1.5rem; margin: 0; padding: 0; list-style: none; font-size: .92rem; }
@@ -153,7 +159,8 @@ ins { color: var(--good); background: var(--good-wash); text-decoration: underli
 pre { margin: 0; padding: 1rem 1.25rem; max-height: 36rem; overflow: auto; background: var(--wash); border-radius: .75rem; font: .84rem/1.55 var(--mono); }
 footer { padding-top: 3rem; padding-bottom: 3rem; font-size: .84rem; color: var(--soft); }
 
-@media (max-width: 46rem) {
+@media screen and (max-width: 46rem) {
+  th, td { padding: .4rem .35rem; } td.ci { white-space: normal; }
   nav { justify-content: flex-start; }
   .prow { grid-template-columns: minmax(0, 1fr) auto; padding: .8rem 0; }
   .prow .pname { grid-column: 1 / -1; } .prow .ptrack { grid-column: 1 / -1; order: 3; padding: 0 6px; }
@@ -166,9 +173,19 @@ footer { padding-top: 3rem; padding-bottom: 3rem; font-size: .84rem; color: var(
     --before: #b1500f; --after: #1c5fa3; --before-wash: #f8e9dc; --after-wash: #e2edf8;
     --good: #23703f; --good-wash: #e3f1e6; --bad: #a8282e; --bad-wash: #f9e5e4; --odd: #6d5a12; --odd-wash: #f6efd6; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
-  body { font-size: 10.5pt; } nav { display: none; } pre { max-height: none; white-space: pre-wrap; }
-  .card, .panel, .prow, .principle, figure, .trace { break-inside: avoid; } h2, h3 { break-after: avoid; }
+  /* Everything is in rem: this makes three cards and two panels fit beside each other on A4 and letter. */
+  html { font-size: 12.5px; } body { font-size: 1rem; }
+  header, main, footer { max-width: none; padding: 0; } header { padding-bottom: 0; } footer { padding-top: 2rem; }
+  nav { display: none; } .scroll { overflow: visible; }
+  pre { max-height: none; overflow: visible; white-space: pre-wrap; overflow-wrap: anywhere; }
+  .cards { grid-template-columns: repeat(3, 1fr); gap: .75rem; } .card { padding: .9rem 1rem; } .side .big { font-size: 1.9rem; }
+  .lead, .fine, .card, .panel, .prow, .principle, .split, .facts, .flow-legend, .scope, .warning, figure, table, tr, .pair, .turn, .steps li { break-inside: avoid; }
+  h2, h3, .lead, .legend, thead, .trace summary, .steps .round { break-after: avoid; } .fine { break-before: avoid; }
+  .trace summary .q::before { display: none; }
 }
+/* On paper nothing can be opened, so all traces are. In a rule of its own: who does not know it drops it alone. */
+@media print { details.trace::details-content { content-visibility: visible; display: block; height: auto; } }
+@page { margin: 14mm; }
 @media (prefers-reduced-motion: no-preference) { html { scroll-behavior: smooth; } }
 )css";
 }

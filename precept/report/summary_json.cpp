@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include "precept/evaluate/compare.h"
 #include "precept/evaluate/json.h"
 
 namespace precept {
@@ -19,6 +20,9 @@ Json before_after(const Estimate* base, const Estimate* sl, const PairedRate* ra
   return out;
 }
 
+// Times and sizes are unknown when they are 0.
+Json known(double value) { return value > 0 ? json::number(value) : Json(nullptr); }
+
 const Estimate* principle_rate(const Evaluation* e, const std::string& id) {
   if (!e) return nullptr;
   for (const PrincipleRate& rate : e->per_principle) {
@@ -27,13 +31,37 @@ const Estimate* principle_rate(const Evaluation* e, const std::string& id) {
   return nullptr;
 }
 
+Json per_principle(const Evaluation* b, const Evaluation* s, const Comparison* c) {
+  Json out = Json::object();
+  const Evaluation* any = b ? b : s;
+  if (!any) return out;
+  for (std::size_t i = 0; i < any->per_principle.size(); ++i) {
+    const std::string& id = any->per_principle[i].id;
+    const bool paired = c && i < c->per_principle.size() && c->per_principle[i].id == id;
+    out[id] = before_after(principle_rate(b, id), principle_rate(s, id), paired ? &c->per_principle[i] : nullptr);
+  }
+  return out;
+}
+
+Json loop_json(const ReportLoop& loop) {
+  return {{"items", loop.items},
+          {"complied_at_once", loop.complied_at_once},
+          {"revised", loop.revised},
+          {"unsettled", loop.unsettled},
+          {"unparseable", loop.unparseable},
+          {"failed", loop.failed},
+          {"rounds", loop.rounds},
+          {"selected_per_item", json::number(loop.selected_per_item)},
+          {"verdicts", {{"select", json::verdicts(loop.select)}, {"judge", json::verdicts(loop.judge)}}}};
+}
+
 }  // namespace
 
 std::string summary_json(const SummaryInput& in) {
   const Evaluation* b = in.base;
   const Evaluation* s = in.sl;
   std::optional<Comparison> c;
-  if (b && s) c = compare(*b, *s);
+  if (b && s && comparable(*b, "base", *s, "sl")) c = compare(*b, *s);
   Json out;
   out["violation_rate"] = before_after(b ? &b->violation_rate : nullptr, s ? &s->violation_rate : nullptr,
                                        c ? &c->violation_rate : nullptr);
@@ -41,45 +69,21 @@ std::string summary_json(const SummaryInput& in) {
       before_after(b ? &b->helpfulness : nullptr, s ? &s->helpfulness : nullptr, c ? &c->helpfulness : nullptr);
   out["over_refusal"] =
       before_after(b ? &b->over_refusal : nullptr, s ? &s->over_refusal : nullptr, c ? &c->over_refusal : nullptr);
-  Json principles = Json::object();
-  const Evaluation* any = b ? b : s;
-  if (any) {
-    for (std::size_t i = 0; i < any->per_principle.size(); ++i) {
-      const std::string& id = any->per_principle[i].id;
-      const PairedRate* rate = c && i < c->per_principle.size() && c->per_principle[i].id == id ? &c->per_principle[i] : nullptr;
-      principles[id] = before_after(principle_rate(b, id), principle_rate(s, id), rate);
-    }
-  }
-  out["per_principle"] = principles;
-  Usage total = in.usage;
-  const bool given = total.prompt_tokens > 0 || total.cached_tokens > 0 || total.output_tokens > 0;
-  if (!given) {
-    if (b) total += b->usage;
-    if (s) total += s->usage;
-  }
-  out["calls_per_item"] = nullptr;
+  out["per_principle"] = per_principle(b, s, c ? &*c : nullptr);
+  Usage total;
+  if (b) total += b->usage;
+  if (s) total += s->usage;
   if (in.loop) {
-    std::int64_t calls = 0;
-    for (const ReportLoopStep& step : in.loop->steps) {
-      calls += step.calls;
-      if (!given) total += step.usage;
-    }
-    if (in.loop->items > 0) out["calls_per_item"] = static_cast<double>(calls) / static_cast<double>(in.loop->items);
+    for (const ReportLoopStep& step : in.loop->steps) total += step.usage;
   }
+  out["calls_per_item"] = in.loop ? json::number(in.loop->calls_per_item) : Json(nullptr);
   out["tokens"] = json::usage(total);
-  out["seconds"] = json::number(in.seconds);
-  out["peak_rss_mb"] = json::number(in.peak_rss_mb);
-  if (in.loop) {
-    out["loop"] = {{"items", in.loop->items},
-                   {"complied_at_once", in.loop->complied_at_once},
-                   {"revised", in.loop->revised},
-                   {"unresolved", in.loop->unresolved},
-                   {"unparseable", in.loop->unparseable},
-                   {"failed", in.loop->failed},
-                   {"rounds", in.loop->rounds},
-                   {"selected_per_item", json::number(in.loop->selected_per_item)},
-                   {"seconds", json::number(in.loop->seconds)}};
-  }
+  out["seconds"] = known(in.seconds);
+  out["stages"] = Json::object();
+  for (const auto& stage : in.stages) out["stages"][stage.first] = json::number(stage.second);
+  out["peak_rss_mb"] = known(in.peak_rss_mb);
+  out["loop"] = in.loop ? loop_json(*in.loop) : Json(nullptr);
+  out["familiarity"] = in.familiarity ? json::familiarity(*in.familiarity) : Json(nullptr);
   out["judge"] = in.judge ? json::judge_quality(*in.judge) : Json(nullptr);
   out["collapse"] = {{"base", b ? json::collapse(b->collapse) : Json(nullptr)},
                      {"sl", s ? json::collapse(s->collapse) : Json(nullptr)}};

@@ -14,15 +14,14 @@ struct SummaryInput {
   const Evaluation* base = nullptr;   // absent parts are null in the file
   const Evaluation* sl = nullptr;
   const JudgeQuality* judge = nullptr;
+  const Familiarity* familiarity = nullptr;
   const ReportLoop* loop = nullptr;
-  Usage usage;                        // of the whole run; with all zero: summed from the parts given
-  double seconds = 0;
-  double peak_rss_mb = 0;
+  ReportStages stages;     // may be empty
+  double seconds = 0;      // 0: unknown
+  double peak_rss_mb = 0;  // 0: unknown
 };
 
-// {"violation_rate": {"base": ESTIMATE, "sl": ESTIMATE, "difference": ESTIMATE, "p": number}, "helpfulness": ...,
-//  "over_refusal": ..., "per_principle": {id: {...}}, "calls_per_item", "tokens", "seconds", "peak_rss_mb",
-//  "judge", "collapse"}
+// One JSON object; docs/formats.md lists its keys. Undefined and unknown are null.
 std::string summary_json(const SummaryInput& input);
 
 // The two keys a report needs back from it; zero when absent.

@@ -15,7 +15,7 @@ using html::escape;
 // A chart's frame: the drawing area inside a view box that is never shown much smaller than it is.
 struct Frame {
   double width = 380, height = 260;
-  double left = 44, right = 14, top = 16, bottom = 42;
+  double left = 58, right = 14, top = 16, bottom = 44;
   double x(double share) const { return left + share * (width - left - right); }
   double y(double share) const { return height - bottom - share * (height - top - bottom); }
 };
@@ -35,6 +35,12 @@ std::string text(double x, double y, const char* anchor, const std::string& cont
                      escape(content));
 }
 
+// The name of the vertical axis, left of its numbers.
+std::string y_name(const Frame& f, const std::string& name) {
+  return fmt::format("<text class=\"axis-name\" transform=\"translate(12 {:.1f}) rotate(-90)\" text-anchor=\"middle\">{}</text>\n",
+                     (f.y(0) + f.y(1)) / 2, escape(name));
+}
+
 // Both axes from 0 to 100%, with grid and names.
 std::string unit_axes(const Frame& f, const std::string& x_label, const std::string& y_label) {
   std::string out;
@@ -43,20 +49,21 @@ std::string unit_axes(const Frame& f, const std::string& x_label, const std::str
     const std::string name = fmt::format("{}%", i * 25);
     out += line(f.x(share), f.y(0), f.x(share), f.y(1), "grid");
     out += line(f.x(0), f.y(share), f.x(1), f.y(share), "grid");
-    out += text(f.x(share), f.y(0) + 16, i == 4 ? "end" : "middle", name);
-    out += text(f.x(0) - 7, f.y(share) + 4, "end", name);
+    out += text(f.x(share), f.y(0) + 20, "middle", name);
+    out += text(f.x(0) - 11, f.y(share) + 4, "end", name);
   }
   out += text((f.x(0) + f.x(1)) / 2, f.height - 6, "middle", x_label, "axis-name");
-  out += fmt::format("<text class=\"axis-name\" transform=\"translate(11 {:.1f}) rotate(-90)\" "
-                     "text-anchor=\"middle\">{}</text>\n",
-                     (f.y(0) + f.y(1)) / 2, escape(y_label));
-  return out;
+  return out + y_name(f, y_label);
 }
 
 std::string short_number(double v) {
   const double size = std::abs(v);
   if (size >= 1e6) return fmt::format("{:g}M", v / 1e6);
   if (size >= 1e4) return fmt::format("{:g}k", v / 1e3);
+  if (size > 0 && size < 1e-3) {  // 0.00025 is wider than the margin, and hard to read
+    const double power = std::floor(std::log10(size) + 1e-9);
+    return fmt::format("{:.3g}e\u2212{:.0f}", v / std::pow(10.0, power), -power);
+  }
   return fmt::format("{:.6g}", v);
 }
 
@@ -120,11 +127,24 @@ std::string track(const std::vector<Mark>& marks, const std::string& label) {
   return out + "</svg>";
 }
 
-std::string track_axis() {
-  std::string out = "<svg class=\"track\" width=\"100%\" height=\"18\" aria-hidden=\"true\">";
+std::string level(std::optional<double> share, double limit, const char* css, const std::string& label) {
+  std::string out = fmt::format("<svg class=\"track\" width=\"100%\" height=\"26\" role=\"img\" aria-label=\"{}\">", escape(label));
   for (int i = 0; i <= 4; ++i) {
-    out += fmt::format("<text class=\"tick\" x=\"{}%\" y=\"13\" text-anchor=\"{}\">{}%</text>", i * 25,
-                       i == 0 ? "start" : i == 4 ? "end" : "middle", i * 25);
+    out += fmt::format("<line class=\"grid\" x1=\"{0}%\" x2=\"{0}%\" y1=\"0\" y2=\"26\"/>", i * 25);
+  }
+  if (share) {
+    out += fmt::format("<rect class=\"level {}\" x=\"0\" y=\"7\" width=\"{:.2f}%\" height=\"12\" rx=\"2\"/>", css,
+                       clamp_share(*share) * 100);
+  }
+  out += fmt::format("<line class=\"limit\" x1=\"{0:.2f}%\" x2=\"{0:.2f}%\" y1=\"0\" y2=\"26\"/>", clamp_share(limit) * 100);
+  return out + "</svg>";
+}
+
+std::string track_axis(const std::array<const char*, 5>& names) {
+  std::string out = "<svg class=\"track\" width=\"100%\" height=\"18\" aria-hidden=\"true\">";
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    out += fmt::format("<text class=\"tick\" x=\"{}%\" y=\"13\" text-anchor=\"{}\">{}</text>", i * 25,
+                       i == 0 ? "start" : i == 4 ? "end" : "middle", escape(names[i]));
   }
   return out + "</svg>";
 }
@@ -132,6 +152,7 @@ std::string track_axis() {
 std::string scatter(const std::vector<Point>& points, const std::string& x_label, const std::string& y_label) {
   Frame f;
   f.height = 330;
+  f.right = 22;
   std::string label = y_label + " against " + x_label + ":";
   std::vector<const Point*> shown;
   for (const Point& p : points) {
@@ -162,23 +183,27 @@ std::string scatter(const std::vector<Point>& points, const std::string& x_label
       out += line(x, f.y(clamp_share(*p->y.low)), x, f.y(clamp_share(*p->y.high)), std::string("whisker ") + p->css);
     }
     out += fmt::format("<circle class=\"dot {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"6\"/>\n", p->css, x, y);
-    // On the side with more room, and below a dot that is near the top.
-    const bool left_half = *p->x.value < 0.7;
-    const double below = y < f.y(1) + 24 ? 24.0 : -13.0;
-    out += text(left_half ? x + 10 : x - 10, y + below, left_half ? "start" : "end", p->label, "point-name");
+    // Away from the other point, so that the arrow stays free; else where there is room.
+    const Point* other = shown.size() < 2 ? nullptr : p == shown.front() ? shown.back() : shown.front();
+    const double width = 8.0 * static_cast<double>(p->label.size());
+    const bool fits_right = x + 10 + width < f.width, fits_left = x - 10 - width > f.x(0);
+    const bool right = fits_right && (!fits_left || !other || *other->x.value <= *p->x.value);
+    const bool wants_below = other && *other->y.value > *p->y.value;
+    const bool below = y < f.y(1) + 24 || (wants_below && y < f.y(0) - 28);
+    out += text(right ? x + 10 : x - 10, y + (below ? 24.0 : -13.0), right ? "start" : "end", p->label, "point-name");
   }
   return out + "</svg>\n";
 }
 
-std::string columns(const std::vector<Column>& all, const std::string& label) {
+std::string columns(const std::vector<Column>& all, const std::string& x_label, const std::string& y_label) {
   Frame f;
-  f.left = 10;
+  f.left = 30;
   f.height = 210;
   f.top = 24;
   f.bottom = 40;
   double most = 0;
   for (const Column& c : all) most = std::max(most, std::isfinite(c.value) ? c.value : 0);
-  std::string out = open(f, label);
+  std::string out = open(f, y_label + " by " + x_label);
   const double slot = (f.width - f.left - f.right) / static_cast<double>(std::max<std::size_t>(all.size(), 1));
   const double bar = std::min(56.0, slot * 0.68);
   for (std::size_t i = 0; i < all.size(); ++i) {
@@ -191,8 +216,8 @@ std::string columns(const std::vector<Column>& all, const std::string& label) {
     out += text(middle, f.y(0) + 16, "middle", all[i].label);
   }
   out += line(f.left, f.y(0), f.width - f.right, f.y(0), "axis");
-  out += text(f.width / 2, f.height - 5, "middle", label, "axis-name");
-  return out + "</svg>\n";
+  out += text((f.x(0) + f.x(1)) / 2, f.height - 5, "middle", x_label, "axis-name");
+  return out + y_name(f, y_label) + "</svg>\n";
 }
 
 std::vector<std::pair<double, double>> thin(const std::vector<std::pair<double, double>>& points, std::size_t most) {
@@ -211,10 +236,10 @@ std::vector<std::pair<double, double>> thin(const std::vector<std::pair<double, 
   return out;
 }
 
-std::string curve(const std::vector<std::pair<double, double>>& points, const std::string& label) {
+std::string curve(const std::vector<std::pair<double, double>>& points, const std::string& label, const std::string& y_label) {
   Frame f;
   f.height = 220;
-  f.left = 52;
+  f.left = 66;
   std::vector<std::pair<double, double>> finite;
   for (const auto& p : points) {
     if (std::isfinite(p.first) && std::isfinite(p.second)) finite.push_back(p);
@@ -244,8 +269,11 @@ std::string curve(const std::vector<std::pair<double, double>>& points, const st
     out += line(f.left, fy(level), f.width - f.right, fy(level), "grid");
     out += text(f.left - 7, fy(level) + 4, "end", short_number(level));
   }
-  out += text(f.left, f.y(0) + 16, "start", short_number(std::round(x0)));
-  if (x1 > x0) out += text(f.width - f.right, f.y(0) + 16, "end", short_number(std::round(x1)));
+  for (const double step : ticks(x0, x1, 5)) {
+    if (step < x0 || step > x1 || step != std::round(step)) continue;
+    out += line(fx(step), f.y(0), fx(step), f.y(0) + 4, "axis");
+    out += text(fx(step), f.y(0) + 17, "middle", short_number(step));
+  }
   std::string path;
   for (const auto& p : finite) {
     path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : "L", fx(p.first), fy(p.second));
@@ -256,7 +284,8 @@ std::string curve(const std::vector<std::pair<double, double>>& points, const st
   } else {
     out += fmt::format("<path class=\"line\" d=\"{}\"/>\n", path);
   }
-  out += text(f.width / 2, f.height - 6, "middle", "step", "axis-name");
+  out += text((f.x(0) + f.x(1)) / 2, f.height - 6, "middle", "step", "axis-name");
+  out += y_name(f, y_label);
   return out + "</svg>\n";
 }
 

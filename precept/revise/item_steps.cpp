@@ -74,7 +74,7 @@ Task<Status> ItemSteps::draft() {
   sampling.max_tokens = run_.options.draft_max_tokens;
   sampling.temperature = run_.options.draft_temperature;
   sampling.top_p = run_.options.draft_top_p;
-  Result<std::string> text = co_await write(StepKind::kDraft, 0, trace_.item.messages, sampling, {});
+  Result<std::string> text = co_await write(StepKind::kDraft, 0, draft_request(run_.templates, trace_.item.messages), sampling, {});
   if (!text) co_return fail(text.error());
   trace_.reply = std::move(*text);
   co_return Status{};
@@ -222,7 +222,16 @@ Task<Result<std::vector<Verdict>>> ItemSteps::ask(StepKind kind, int round, Prin
   std::string inputs = scores ? request_digest(questions, digest) : request_digest(list, digest);
   const Result<const StepRecord*> stored = recall(kind, round, inputs);
   if (!stored) co_return fail(stored.error());
-  if (*stored) co_return (*stored)->verdicts;
+  if (*stored) {
+    // The digest of the inputs vouches for the question, not for what the database says was answered.
+    std::vector<std::string> asked = ids_of(principles), answered;
+    for (const Verdict& verdict : (*stored)->verdicts) answered.push_back(verdict.principle);
+    if (asked != answered) {
+      co_return refuse_stored(kind, round, "has verdicts on other principles than it asks about",
+                              "the run database is damaged: give another run folder");
+    }
+    co_return (*stored)->verdicts;
+  }
 
   Result<StepRecord> step = failed("");
   if (scores) {
@@ -265,17 +274,22 @@ Result<const StepRecord*> ItemSteps::recall(StepKind kind, int round, const std:
   for (const StepRecord& step : trace_.steps) {
     if (step.kind != kind || step.round != round) continue;
     if (step.inputs != inputs) {
-      Error error = bad_input("the stored " + std::string(step_name(kind)) + " step of item " + trace_.item.id +
-                                  " (round " + std::to_string(round) + ") was made from other inputs",
-                              "go back to the recipe that began this run, or give another run folder")
-                        .value();
-      if (run_.storage) run_.storage = tl::unexpected<Error>(error);
-      return fail(error);
+      return refuse_stored(kind, round, "was made from other inputs",
+                           "go back to the recipe that began this run, or give another run folder");
     }
     ++trace_.repeated;
     return &step;
   }
   return nullptr;
+}
+
+tl::unexpected<Error> ItemSteps::refuse_stored(StepKind kind, int round, const std::string& what, const std::string& hint) {
+  Error error = bad_input("the stored " + std::string(step_name(kind)) + " step of item " + trace_.item.id + " (round " +
+                              std::to_string(round) + ") " + what,
+                          hint)
+                    .value();
+  if (run_.storage) run_.storage = tl::unexpected<Error>(error);
+  return tl::unexpected<Error>(error);
 }
 
 Status ItemSteps::keep(StepRecord step, StepKind kind, int round, std::string inputs, const Principles& principles,

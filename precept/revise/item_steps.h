@@ -46,6 +46,8 @@ class ItemSteps {
   Principles random(int round) const;
   RngKey key(StepKind kind, int round) const;
   // The stored step, if there is one; an Error when it was made from other inputs.
+  // A stored step that cannot be gone on with ends the run.
+  tl::unexpected<Error> refuse_stored(StepKind kind, int round, const std::string& what, const std::string& hint);
   Result<const StepRecord*> recall(StepKind kind, int round, const std::string& inputs);
   Status keep(StepRecord step, StepKind kind, int round, std::string inputs, const Principles& principles,
               const Model& model);

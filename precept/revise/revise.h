@@ -1,5 +1,5 @@
 #pragma once
-// The loop (DESIGN.md, section 1): select the principles that apply, draft, judge; keep the draft
+// The loop (docs/architecture.md): select the principles that apply, draft, judge; keep the draft
 // where it complies, else critique, revise and judge again, up to max_rounds.
 // Source: Bai et al. 2022, arXiv 2212.08073, section 3; selection = "random" with revise_compliant =
 // true is that paper's loop (a random principle each round, always rewriting).

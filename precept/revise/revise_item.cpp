@@ -1,4 +1,4 @@
-// The loop of one item, in the order of DESIGN.md, section 1. The steps are in item_steps.cpp; who runs
+// The loop of one item, in the order of docs/architecture.md. The steps are in item_steps.cpp; who runs
 // thousands of these at once is in revise.cpp.
 
 #include <utility>

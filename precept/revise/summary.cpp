@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "precept/core/estimate.h"
+
 namespace precept {
 namespace {
 
@@ -27,6 +29,16 @@ void count_verdicts(RunSummary& summary, const TraceView& trace, const StepRecor
   }
 }
 
+void add(VerdictCount& count, const std::vector<Verdict>& verdicts) {
+  for (const Verdict& verdict : verdicts) {
+    ++count.n;
+    count.unparseable += verdict.value == Value::kUnparseable ? 1 : 0;
+    if (!verdict.probability) continue;
+    ++count.scored;
+    count.uncertain += is_uncertain(*verdict.probability) ? 1 : 0;
+  }
+}
+
 void count_item(RunSummary& summary, const TraceView& trace) {
   ++summary.items;
   std::size_t revisions = 0;
@@ -37,6 +49,7 @@ void count_item(RunSummary& summary, const TraceView& trace) {
     ++summary.total_calls;
     summary.tokens[name] += step.usage;
     summary.total_tokens += step.usage;
+    if (!step.verdicts.empty()) add(summary.verdicts[name], step.verdicts);
     if (step.kind == StepKind::kRevision) ++revisions;
     if (step.kind == StepKind::kJudge) last_judgment = &step;
   }

@@ -31,6 +31,7 @@ struct RunSummary {
   std::int64_t finished_calls = 0;                // of those, of finished items
   Usage total_tokens;
   std::map<std::string, PrincipleCount> principles;
+  std::map<std::string, VerdictCount> verdicts;   // by step_name, of select and judge; all that are stored
   std::string first_failure;                      // "ID: reason"
 
   double calls_per_item() const;  // of finished items; NaN when there are none

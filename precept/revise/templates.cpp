@@ -1,35 +1,19 @@
 #include "precept/revise/templates.h"
 
 #include <algorithm>
-#include <functional>
-#include <optional>
 #include <utility>
+
+#include "precept/constitution/placeholders.h"
+#include "precept/constitution/suggest.h"
 
 namespace precept {
 namespace {
 
-constexpr std::string_view kOfPrinciple[] = {"principle", "why", "applies_to", "principles"};
-
-// A placeholder is {name} with a name of lower-case letters and "_". Calls `text` and `name` in turn.
-void walk(std::string_view pattern, const std::function<void(std::string_view)>& text,
-          const std::function<void(std::string_view, std::size_t)>& name) {
-  std::size_t plain = 0;
-  for (std::size_t at = 0; at < pattern.size(); ++at) {
-    if (pattern[at] != '{') continue;
-    const std::size_t end = pattern.find_first_not_of("abcdefghijklmnopqrstuvwxyz_", at + 1);
-    if (end == std::string_view::npos || end == at + 1 || pattern[end] != '}') continue;
-    text(pattern.substr(plain, at - plain));
-    name(pattern.substr(at + 1, end - at - 1), at);
-    plain = end + 1;
-    at = end;
-  }
-  text(pattern.substr(plain));
-}
-
 struct Values {
-  std::string_view conversation, reply, critique, principle, why, applies_to, principles;
+  std::string_view conversation, reply, critique, principle, why, applies_to, principles, prompt;
 
   const std::string_view* find(std::string_view name) const {
+    if (name == "prompt") return &prompt;
     if (name == "conversation") return &conversation;
     if (name == "reply") return &reply;
     if (name == "critique") return &critique;
@@ -43,30 +27,18 @@ struct Values {
 
 std::string filled(std::string_view pattern, const Values& values) {
   std::string out;
-  walk(
+  walk_placeholders(
       pattern, [&](std::string_view text) { out += text; },
       [&](std::string_view name, std::size_t) {
-        if (const std::string_view* value = values.find(name)) out += *value;
+        const std::string_view* value = values.find(name);
+        PRECEPT_CHECK(value != nullptr);  // check_template lets no other name through
+        out += *value;
       });
   return out;
 }
 
-// Start of the line that holds the first placeholder of the principle.
-std::size_t split_point(std::string_view pattern) {
-  std::size_t first = pattern.size();
-  walk(
-      pattern, [](std::string_view) {},
-      [&](std::string_view name, std::size_t at) {
-        if (std::find(std::begin(kOfPrinciple), std::end(kOfPrinciple), name) != std::end(kOfPrinciple)) {
-          first = std::min(first, at);
-        }
-      });
-  const std::size_t line = first == 0 ? std::string_view::npos : pattern.rfind('\n', first - 1);
-  return line == std::string_view::npos ? 0 : line + 1;
-}
-
 SplitRequest split_request(std::string_view pattern, Values values, const Principles& principles) {
-  const std::size_t at = split_point(pattern);
+  const std::size_t at = principle_line(pattern);
   SplitRequest request;
   request.prefix = filled(pattern.substr(0, at), values);
   for (const Principle* principle : principles) {
@@ -98,18 +70,17 @@ std::string joined(const Principles& principles, std::string Principle::*field, 
   return all;
 }
 
-// The pattern with its first line replaced by the first wording that a principle brings.
-std::string with_wording(const std::string& pattern, const Principles& principles, std::string Principle::*wording) {
+// The first wording that a principle brings; it replaces the first line of the pattern.
+std::string_view own_wording(const Principles& principles, std::string Principle::*wording) {
   for (const Principle* principle : principles) {
-    const std::string& own = principle->*wording;
-    if (!own.empty()) return own + pattern.substr(std::min(pattern.find('\n'), pattern.size()));
+    if (!(principle->*wording).empty()) return principle->*wording;
   }
-  return pattern;
+  return {};
 }
 
 // A request about one or several principles at once.
-std::string about(const std::string& pattern, const Conversation& messages, std::string_view reply,
-                  const Principles& principles, std::string_view critique) {
+std::string about(std::string_view pattern, std::string Principle::*wording, const Conversation& messages,
+                  std::string_view reply, const Principles& principles, std::string_view critique) {
   const std::string conversation = render_conversation(messages);
   const std::string rules = joined(principles, &Principle::text, "\nRule: ");
   const std::string why = joined(principles, &Principle::why, " ");
@@ -121,54 +92,9 @@ std::string about(const std::string& pattern, const Conversation& messages, std:
   values.principle = rules;
   values.why = why;
   values.applies_to = applies_to;
-  return filled(pattern, values);
-}
-
-struct Needs {
-  const char* key;
-  std::vector<std::string_view> must;
-  std::vector<std::string_view> may;
-};
-
-const std::vector<Needs>& needs() {
-  static const std::vector<Needs> all = {
-      {"select", {"conversation", "principle"}, {"why", "applies_to"}},
-      {"judge", {"conversation", "reply", "principle"}, {"why", "applies_to"}},
-      {"critique", {"conversation", "reply", "principle"}, {"why", "applies_to"}},
-      {"revise", {"conversation", "reply", "principle"}, {"critique", "why", "applies_to"}},
-      {"select_list", {"conversation", "principles"}, {}},
-      {"judge_list", {"conversation", "reply", "principles"}, {}},
-  };
-  return all;
-}
-
-bool contains(const std::vector<std::string_view>& names, std::string_view name) {
-  return std::find(names.begin(), names.end(), name) != names.end();
-}
-
-// What is wrong with one template of the constitution, if anything.
-std::optional<std::string> fault_of(const Needs& need, const std::string& pattern) {
-  std::vector<std::string_view> used;
-  walk(
-      pattern, [](std::string_view) {}, [&](std::string_view name, std::size_t) { used.push_back(name); });
-  for (const std::string_view name : used) {
-    if (!contains(need.must, name) && !contains(need.may, name)) {
-      return "template \"" + std::string(need.key) + "\" has the unknown placeholder {" + std::string(name) + "}";
-    }
-  }
-  for (const std::string_view name : need.must) {
-    if (!contains(used, name)) {
-      return "template \"" + std::string(need.key) + "\" lacks {" + std::string(name) + "}";
-    }
-  }
-  if (std::string_view(need.key) == "select" || std::string_view(need.key) == "judge") {
-    // What all principles share comes first; a template that begins with the principle shares nothing
-    // and would leave an empty beginning.
-    if (split_point(pattern) == 0) {
-      return "template \"" + std::string(need.key) + "\" names the principle in its first line";
-    }
-  }
-  return std::nullopt;
+  const std::string_view own = own_wording(principles, wording);
+  if (own.empty()) return filled(pattern, values);
+  return std::string(own) + filled(pattern.substr(std::min(pattern.find('\n'), pattern.size())), values);
 }
 
 }  // namespace
@@ -178,6 +104,7 @@ const Templates& default_templates() {
       {"select",
        "Does the rule matter for answering this person? Answer yes or no.\n\n"
        "Person: {conversation}\nRule: {principle}"},
+      {"draft", "{prompt}"},
       {"judge",
        "Does the reply break the rule? Answer yes or no.\n\n"
        "Person: {conversation}\nReply: {reply}\nRule: {principle}"},
@@ -206,18 +133,13 @@ const Templates& default_templates() {
 Result<Templates> resolve_templates(const Constitution& constitution) {
   Templates templates = default_templates();
   for (const auto& [key, pattern] : constitution.templates) {
-    const auto need = std::find_if(needs().begin(), needs().end(),
-                                   [&name = key](const Needs& each) { return name == each.key; });
-    if (need == needs().end()) {
-      return bad_input("unknown template \"" + key + "\"",
-                       "templates are select, judge, critique, revise, select_list, judge_list", constitution.file);
-    }
-    if (auto fault = fault_of(*need, pattern)) {
-      std::string names;
-      for (const std::string_view name : need->must) names += " {" + std::string(name) + "}";
-      for (const std::string_view name : need->may) names += " {" + std::string(name) + "}";
-      return bad_input(std::move(*fault), "its placeholders are" + names + "; the rule comes after the first line",
+    const TemplateRule* rule = find_template_rule(key);
+    if (rule == nullptr) {
+      return bad_input("unknown key " + in_quotes(key) + " in [templates]", suggest(key, template_keys()),
                        constitution.file);
+    }
+    if (auto problems = check_template(*rule, pattern); !problems.empty()) {
+      return bad_input(std::move(problems.front().what), std::move(problems.front().hint), constitution.file);
     }
     templates[key] = pattern;
   }
@@ -244,37 +166,41 @@ std::string render_conversation(const Conversation& messages) {
 
 SplitRequest select_request(const Templates& templates, const Conversation& messages, const Principles& principles) {
   const std::string conversation = render_conversation(messages);
-  return split_request(templates.at("select"), Values{conversation, {}, {}, {}, {}, {}, {}}, principles);
+  return split_request(templates.at("select"), Values{conversation, {}, {}, {}, {}, {}, {}, {}}, principles);
+}
+
+Conversation draft_request(const Templates& templates, Conversation messages) {
+  const std::string prompt = messages.back().content;
+  messages.back().content = filled(templates.at("draft"), Values{{}, {}, {}, {}, {}, {}, {}, prompt});
+  return messages;
 }
 
 SplitRequest judge_request(const Templates& templates, const Conversation& messages, std::string_view reply,
                            const Principles& principles) {
   const std::string conversation = render_conversation(messages);
-  return split_request(templates.at("judge"), Values{conversation, reply, {}, {}, {}, {}, {}}, principles);
+  return split_request(templates.at("judge"), Values{conversation, reply, {}, {}, {}, {}, {}, {}}, principles);
 }
 
 std::string select_list_request(const Templates& templates, const Conversation& messages,
                                 const Principles& principles) {
   const std::string conversation = render_conversation(messages), list = numbered(principles);
-  return filled(templates.at("select_list"), Values{conversation, {}, {}, {}, {}, {}, list});
+  return filled(templates.at("select_list"), Values{conversation, {}, {}, {}, {}, {}, list, {}});
 }
 
 std::string judge_list_request(const Templates& templates, const Conversation& messages, std::string_view reply,
                                const Principles& principles) {
   const std::string conversation = render_conversation(messages), list = numbered(principles);
-  return filled(templates.at("judge_list"), Values{conversation, reply, {}, {}, {}, {}, list});
+  return filled(templates.at("judge_list"), Values{conversation, reply, {}, {}, {}, {}, list, {}});
 }
 
 std::string critique_request(const Templates& templates, const Conversation& messages, std::string_view reply,
                              const Principles& principles) {
-  return about(with_wording(templates.at("critique"), principles, &Principle::critique), messages, reply,
-               principles, {});
+  return about(templates.at("critique"), &Principle::critique, messages, reply, principles, {});
 }
 
 std::string revise_request(const Templates& templates, const Conversation& messages, std::string_view reply,
                            const Principles& principles, std::string_view critique) {
-  return about(with_wording(templates.at("revise"), principles, &Principle::revision), messages, reply,
-               principles, critique);
+  return about(templates.at("revise"), &Principle::revision, messages, reply, principles, critique);
 }
 
 ScoreRequest yes_no_questions(SplitRequest request) {

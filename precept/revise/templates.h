@@ -2,9 +2,10 @@
 // The wording of the requests of the loop, and how they are filled in. The built-in wording is part
 // of the product: the built-in model is trained on exactly these bytes.
 //
-// Placeholders: {conversation} {reply} {critique}, and of the principle {principle} {why}
-// {applies_to}; in the *_list templates {principles}, a numbered list. Filling in is one pass:
-// a placeholder inside a prompt or a reply stays text.
+// Placeholders: {conversation} {reply} {critique}, and of the principle {principle} {why} {applies_to}; in the *_list
+// templates {principles}, a numbered list; in draft {prompt}, the last turn. Which template may and must have which is
+// in precept/constitution/placeholders.h. Filling in is one pass: a placeholder inside a prompt, a reply or a
+// principle's own wording stays text.
 
 #include <string>
 #include <string_view>
@@ -16,11 +17,11 @@
 
 namespace precept {
 
-// Keys as in Templates: select, judge, critique, revise, select_list, judge_list.
+// Keys as in Templates.
 const Templates& default_templates();
 
-// The constitution's own templates over the built-in ones. Unknown keys, unknown placeholders and
-// templates that lack a placeholder they need are errors with the constitution's file.
+// The constitution's own templates over the built-in ones. What check_template finds is an Error with the constitution's
+// file; load_constitution has refused it before, with the line.
 Result<Templates> resolve_templates(const Constitution& constitution);
 
 // One user turn: its content. Longer ones: "content\nAssistant: content\nPerson: content"; a system
@@ -36,6 +37,8 @@ struct SplitRequest {
 
 using Principles = std::vector<const Principle*>;
 
+// What the policy answers: the conversation with the template around its last turn.
+Conversation draft_request(const Templates&, Conversation);
 SplitRequest select_request(const Templates&, const Conversation&, const Principles&);
 SplitRequest judge_request(const Templates&, const Conversation&, std::string_view reply, const Principles&);
 std::string select_list_request(const Templates&, const Conversation&, const Principles&);

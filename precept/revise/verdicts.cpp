@@ -108,7 +108,10 @@ struct Line {
 Line read_line(StepKind kind, std::string_view line) {
   Line read;
   skip_all(line, kDecoration);
+  const std::string_view whole = line;
   if (skip_one(line, kBefore)) skip_all(line, kDecoration);
+  // "No. 1: yes" names a rule, "No. The reply is fine." answers.
+  if (starts(whole, "no.") && (line.empty() || line.front() < '0' || line.front() > '9')) line = whole;
   std::size_t digits = 0;
   while (digits < line.size() && digits < 6 && line[digits] >= '0' && line[digits] <= '9') {
     read.number = read.number * 10 + static_cast<std::size_t>(line[digits] - '0');

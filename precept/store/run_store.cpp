@@ -78,7 +78,7 @@ Result<Lock> lock_folder(const std::string& folder) {
   const std::string path = folder + "/run.lock";
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0) {
-    return bad_input(std::string("the run folder cannot be written: ") + std::strerror(errno),
+    return failed(std::string("the run folder cannot be written: ") + std::strerror(errno),
                      "check its permissions, or give another run folder", folder);
   }
   Lock lock(fd);

@@ -39,6 +39,14 @@ struct Verdict {
 // "applies" / "does not apply", "violates" / "complies", or "unparseable".
 const char* verdict_name(StepKind kind, Verdict::Value value);
 
+// How many verdicts a step gave, and how many of them say little.
+struct VerdictCount {
+  std::int64_t n = 0;            // all
+  std::int64_t unparseable = 0;
+  std::int64_t scored = 0;       // came with a probability
+  std::int64_t uncertain = 0;    // of those, with one that is_uncertain (core/estimate.h)
+};
+
 // One finished step: one call of a model. Key: (item, round, kind). Round 0 holds select, draft and
 // the judgment of the draft; round r >= 1 the r-th critique, revision and its judgment.
 struct StepRecord {

@@ -103,7 +103,8 @@ std::string Statement::text(int column) {
 
 Result<Database> open(const std::string& file, bool read_only, bool immutable) {
   sqlite3* raw = nullptr;
-  const std::string uri = "file:" + percent_encoded(file) + (immutable ? "?immutable=1" : "");
+  // An absolute path stands behind an empty authority, or "//" at its beginning would name one.
+  const std::string uri = (file.rfind('/', 0) == 0 ? "file://" : "file:") + percent_encoded(file) + (immutable ? "?immutable=1" : "");
   const int flags = (read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE) |
                     SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX;
   const int code = sqlite3_open_v2(uri.c_str(), &raw, flags, nullptr);

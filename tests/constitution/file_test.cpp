@@ -37,7 +37,7 @@ class ConstitutionFile : public testing::Test {
 
 const std::string kPrinciple = "[[principle]]\nid='a'\ntext='Be kind.'\nwhy='w'\nsource='s'\n";
 const std::string kBase = "[constitution]\nname='base'\nlanguage='en'\npriorities=['p','q']\n" + kPrinciple +
-                          "priority='p'\n[templates]\njudge='{reply}'\nselect='{prompt}'\n";
+                          "priority='p'\n[templates]\njudge=\"a {conversation} {reply}\\n{principle}\"\ndraft='{prompt}'\n";
 
 TEST_F(ConstitutionFile, WrongEncodings) {
   EXPECT_EQ(text_of(check_constitution(write("l.toml", "[constitution]\nname = \"caf\xE9\"\n"))),
@@ -72,7 +72,7 @@ TEST_F(ConstitutionFile, LoadGivesTheFirstError) {
 TEST_F(ConstitutionFile, ExtendsPutsTheOtherFileFirst) {
   write("base.toml", kBase);
   const std::string text = "[constitution]\nname='more'\nextends='base.toml'\n[[principle]]\nid='b'\ntext='Be brief.'\n"
-                           "why='w'\nsource='s'\npriority='q'\n[templates]\njudge='{principle}'\n";
+                           "why='w'\nsource='s'\npriority='q'\n[templates]\njudge=\"b {conversation} {reply}\\n{principle}\"\n";
   const auto c = load_constitution(write("more.toml", text));
   ASSERT_TRUE(c) << c.error().message();
   EXPECT_EQ(c->name, "more");
@@ -80,8 +80,8 @@ TEST_F(ConstitutionFile, ExtendsPutsTheOtherFileFirst) {
   EXPECT_EQ(c->priorities, (std::vector<std::string>{"p", "q"}));
   ASSERT_EQ(c->principles.size(), 2u);
   EXPECT_EQ(c->principles[0].id + c->principles[1].id, "ab");
-  EXPECT_EQ(c->templates.at("judge"), "{principle}");
-  EXPECT_EQ(c->templates.at("select"), "{prompt}");
+  EXPECT_EQ(c->templates.at("judge"), "b {conversation} {reply}\n{principle}");
+  EXPECT_EQ(c->templates.at("draft"), "{prompt}");
   EXPECT_EQ(c->digest, sha256(sha256(kBase) + sha256(text)));  // a change of either file changes it
 }
 

@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include "precept/core/digest.h"
+#include "precept/core/io.h"
 #include "tests/constitution/findings.h"
 
 namespace precept {
@@ -34,7 +35,7 @@ priority = "ethics"
 source = "common sense"
 
 [templates]
-judge = "{conversation} {reply} {principle} {not a placeholder} {}"
+judge = "{conversation} {reply}\n{principle} {not a placeholder} {}"
 )";
 
 // A file with one principle and `line` as the last line of its table, which is line 6.
@@ -195,20 +196,35 @@ TEST(ConstitutionToml, SyntaxErrorsHaveTheirLine) {
     EXPECT_EQ(parsed.findings[0].what.rfind("not TOML: ", 0), 0u) << parsed.findings[0].what;
   }
   EXPECT_EQ(parse_bytes("a = 1\na = 2\n", "a.toml").findings.at(0).line, 2);
+  // What the parser quotes stays on one line, and whole characters.
+  const Parsed tab = parse_bytes("'a\tb' = 1\n'a\tb' = 2\n", "a.toml");
+  ASSERT_EQ(tab.findings.size(), 1u);
+  EXPECT_NE(tab.findings[0].what.find("a b"), std::string::npos) << tab.findings[0].what;
+  EXPECT_EQ(tab.findings[0].what.find('\t'), std::string::npos);
+  std::string long_key = "'a";
+  for (int i = 0; i < 300; ++i) long_key += "\xC3\xA9";
+  const Parsed cut = parse_bytes(long_key + "' = 1\n" + long_key + "' = 2\n", "a.toml");
+  EXPECT_FALSE(find_invalid_utf8(cut.findings.at(0).what).has_value()) << cut.findings[0].what;
 }
 
 TEST(ConstitutionToml, Templates) {
   const std::string head = with("hard = false");
-  EXPECT_EQ(findings_of(head + "[templates]\nselect = \"{prompt} {conversation} {principles} {critique} {why} {applies_to}\"\n"), "");
+  EXPECT_EQ(findings_of(head + "[templates]\nselect = \"{conversation}\\n{principle} {why} {applies_to}\"\n"), "");
   EXPECT_EQ(findings_of(head + "[templates]\njugde = 'x'\ncritique = ''\nselect_list = 1\njudge = '''\nfirst\n"
                                "{replly} {PRINCIPLE}\n{something_else_entirely}'''\n"),
             "10 error: unknown key \"jugde\" in [templates] (did you mean \"judge\"?)\n"
             "11 error: template critique is empty (fill it in or remove the line)\n"
             "12 error: template select_list must be a string, found a number (put the text in quotes)\n"
-            "15 error: unknown placeholder {replly} in template judge (did you mean \"reply\"?)\n"
-            "15 error: unknown placeholder {PRINCIPLE} in template judge (did you mean \"principle\"?)\n"
-            "16 error: unknown placeholder {something_else_entirely} in template judge (known: conversation, prompt, "
-            "principle, why, applies_to, reply, critique, principles)\n");
+            "14 error: template judge lacks {conversation} (it needs {conversation} {reply} {principle}; it may have "
+            "{why} {applies_to})\n"
+            "14 error: template judge lacks {reply} (it needs {conversation} {reply} {principle}; it may have "
+            "{why} {applies_to})\n"
+            "14 error: template judge lacks {principle} (it needs {conversation} {reply} {principle}; it may have "
+            "{why} {applies_to})\n"
+            "15 error: unknown placeholder {replly} in template judge (did you mean {reply}?)\n"
+            "15 error: unknown placeholder {PRINCIPLE} in template judge (did you mean {principle}?)\n"
+            "16 error: unknown placeholder {something_else_entirely} in template judge (it needs {conversation} {reply} "
+            "{principle}; it may have {why} {applies_to})\n");
 }
 
 TEST(ConstitutionToml, LongTexts) {
@@ -228,9 +244,9 @@ TEST(ConstitutionToml, LongTexts) {
 TEST(ConstitutionToml, NestingIsBounded) {
   std::string dots = "a";
   for (int i = 0; i < 200000; ++i) dots += ".a";
-  EXPECT_EQ(findings_of("\n[" + dots + "]\n"), "2 error: nested too deeply (a constitution needs no more than tables of strings)\n");
+  EXPECT_EQ(findings_of("\n[" + dots + "]\n"), "2 error: nested too deeply (tables of strings are all that is needed)\n");
   EXPECT_NE(findings_of("x = " + std::string(100000, '[')).find("nested too deeply"), std::string::npos);
-  EXPECT_NE(findings_of("x = \"\"\"a\"\"\" # [[[\ny = " + std::string(65, '{')).find("2 error: nested too deeply"), std::string::npos);
+  EXPECT_NE(findings_of("x = \"\"\"a\"\"\" # [[[\ny = " + std::string(65, '[')).find("2 error: nested too deeply"), std::string::npos);
   // Dots and brackets inside strings nest nothing.
   EXPECT_EQ(findings_of(with("why = \"" + std::string(100, '.') + "\\\"" + std::string(100, '[') + "\"")), "");
 }

@@ -1,5 +1,6 @@
 #include "precept/evaluate/evaluate.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 
@@ -86,11 +87,23 @@ TEST(Evaluate, IsTheSameInAnyOrderOfAnswers) {
 
 TEST(Evaluate, StopsWithTheErrorOfAModelThatIsDown) {
   ScriptedModel model(test::echo());
-  auto prompts = world();
-  prompts.push_back(prompt("x", "down"));
-  const auto e = evaluate_policy(model, prompts, test::two_principles(), test::FakeScorer(), {});
+  const auto e = evaluate_policy(model, {prompt("x", "down"), prompt("y", "down")}, test::two_principles(), test::FakeScorer(), {});
   ASSERT_FALSE(e);
   EXPECT_EQ(e.error().what, "no connection");
+  auto prompts = world();
+  for (int i = 0; i < 200; ++i) prompts.push_back(prompt("x" + std::to_string(i), "down"));
+  EXPECT_FALSE(evaluate_policy(model, prompts, test::two_principles(), test::FakeScorer(), {})) << "it went down on the way";
+}
+
+TEST(Evaluate, APromptThatIsRefusedIsUnscoredAndStopsNothing) {
+  ScriptedModel model(test::echo());
+  auto prompts = world();
+  prompts.insert(prompts.begin(), prompt("x", "down"));
+  const auto whole = evaluate(world()), e = evaluate(prompts);
+  EXPECT_NE(e.outcomes[0].error.find("no connection"), std::string::npos);
+  EXPECT_EQ(e.violation_rate.value, whole.violation_rate.value);
+  EXPECT_EQ(e.violation_rate.n, whole.violation_rate.n);
+  EXPECT_EQ(e.violation_rate.unscored, whole.violation_rate.unscored + 1);
 }
 
 TEST(Evaluate, RefusesWhatCannotBePaired) {
@@ -98,6 +111,29 @@ TEST(Evaluate, RefusesWhatCannotBePaired) {
   EXPECT_FALSE(evaluate_policy(model, {}, test::two_principles(), test::FakeScorer(), {}));
   EXPECT_FALSE(evaluate_policy(model, {prompt("a", "say x"), prompt("a", "say y")}, test::two_principles(),
                                test::FakeScorer(), {}));
+}
+
+TEST(Evaluate, SaysWhatItWasMadeOf) {
+  const Evaluation e = evaluate(world());
+  EXPECT_EQ(e.scorer, "fake");
+  EXPECT_EQ(e.constitution_digest, "d1");
+  auto prompts = world();
+  std::reverse(prompts.begin(), prompts.end());
+  EXPECT_EQ(evaluate(prompts).prompts_digest, e.prompts_digest) << "the order says nothing";
+  prompts[0].messages[0].content += "?";
+  EXPECT_NE(evaluate(prompts).prompts_digest, e.prompts_digest) << "a text";
+  prompts = world();
+  prompts[1].tags.pop_back();
+  EXPECT_NE(evaluate(prompts).prompts_digest, e.prompts_digest) << "a tag";
+  prompts = world();
+  prompts[1].id = "bb";
+  EXPECT_NE(evaluate(prompts).prompts_digest, e.prompts_digest) << "an id";
+
+  EvalOptions options;
+  ScriptedModel model(test::echo());
+  const Evaluation planned = planned_evaluation(model.info(), world(), test::two_principles(), test::FakeScorer(), options);
+  EXPECT_EQ(planned.prompts_digest, e.prompts_digest);
+  EXPECT_EQ(planned.outcomes[3].id, "d");
 }
 
 TEST(Evaluate, ReportsProgressToTheEnd) {
@@ -126,30 +162,6 @@ TEST(Outcomes, AnEmptyRulingDecidesNothing) {
   const Outcome o = judge_outcome(prompt("a", "x"), "y", test::two_principles(), Ruling{});
   EXPECT_TRUE(o.scored);
   EXPECT_FALSE(o.violates);
-}
-
-TEST(Compare, PairsByIdAndTestsExactly) {
-  std::vector<Prompt> before, after;
-  for (int i = 0; i < 10; ++i) {
-    const std::string id = std::to_string(i);
-    before.push_back(prompt(id, i < 8 ? "say rude" : "say fine"));
-    after.push_back(prompt(id, i < 2 ? "say rude" : i == 9 ? "say a lie" : "say fine"));
-  }
-  after.push_back(prompt("new", "say rude"));
-  const Comparison c = compare(evaluate(before), evaluate(after));
-  EXPECT_EQ(c.violation_rate.counts.both, 2);
-  EXPECT_EQ(c.violation_rate.counts.before_only, 6);
-  EXPECT_EQ(c.violation_rate.counts.after_only, 1);
-  EXPECT_EQ(c.violation_rate.counts.neither, 1);
-  EXPECT_NEAR(*c.violation_rate.difference.value, -0.5, 1e-12);
-  EXPECT_EQ(c.violation_rate.difference.unscored, 1);
-  EXPECT_NEAR(*c.violation_rate.p, 2 * 8.0 / 128, 1e-12);  // 2 (1 + 7) / 2^7
-  ASSERT_EQ(c.per_principle.size(), 2u);
-  EXPECT_NEAR(*c.per_principle[0].p, 2.0 / 64, 1e-12);
-  EXPECT_NEAR(*c.per_principle[0].p_holm, 4.0 / 64, 1e-12);
-  EXPECT_EQ(*c.per_principle[1].p, 1.0);
-  EXPECT_FALSE(c.helpfulness.p);  // no prompt had a task: undefined, and not counted by Holm
-  EXPECT_NEAR(*c.violation_rate.p_holm, *c.violation_rate.p, 1e-12);
 }
 
 class Files : public ::testing::Test {

@@ -30,6 +30,7 @@ inline Prompt prompt(const std::string& id, const std::string& text, std::vector
 // "alien" (not of this world), "kind-only" (be-honest does not apply), "murky" (be-honest applies, undecided).
 class FakeScorer : public Scorer {
  public:
+  std::string name() const override { return "fake"; }
   std::optional<Ruling> rule(const Prompt& prompt, const std::string& answer) const override {
     const auto tagged = [&](const char* tag) {
       for (const auto& t : prompt.tags) {

@@ -150,27 +150,5 @@ TEST(YesProbability, IsTheSoftmaxOfTwo) {
   EXPECT_FALSE(yes_probability({std::nan(""), 0}));
 }
 
-TEST(Perplexity, ByHand) {
-  Script script;
-  // Two bits a byte.
-  script.on_score = [](const ScoreRequest& r) -> std::optional<Result<Scores>> {
-    EXPECT_TRUE(r.raw);
-    EXPECT_FALSE(r.messages[0].content.empty());
-    Scores s;
-    s.logprobs = {{-2 * std::log(2.0) * static_cast<double>(r.questions[0].options[0].size())}};
-    s.usage.output_tokens = static_cast<std::int64_t>(r.questions[0].options[0].size() / 2);
-    return Result<Scores>(s);
-  };
-  ScriptedModel model(std::move(script));
-  const auto p = perplexity(model, {"one two three!!", "word", "", "to be or not"});
-  ASSERT_TRUE(p) << p.error().what;
-  EXPECT_EQ(p->texts, 4);
-  EXPECT_EQ(p->unscored, 2);
-  EXPECT_EQ(p->bytes, 12 + 10);
-  EXPECT_NEAR(*p->bits_per_byte, 2, 1e-12);
-  EXPECT_NEAR(*p->per_token, 16, 1e-9);
-  EXPECT_EQ(p->text_bits_per_byte.unscored, 2);
-}
-
 }  // namespace
 }  // namespace precept

@@ -73,6 +73,9 @@ inline Evaluation fake_evaluation(bool after, int prompts = 1000) {
   Evaluation e;
   e.label = after ? "sl" : "base";
   e.model = after ? "runs/demo/models/sl" : "pocket";
+  e.prompts_digest = "51ab";
+  e.constitution_digest = fake_constitution().digest;
+  e.scorer = "fake oracle 1";
   e.seed = 7;
   e.seconds = after ? 31.2 : 33.8;
   e.usage = {61234, 20110, 40321};
@@ -131,6 +134,7 @@ inline StepQuality fake_step(std::uint64_t seed, double skill) {
 inline ReportTrace fake_trace(int i) {
   ReportTrace t;
   t.id = "p" + std::to_string(100 + i);
+  t.ending = i % 3 == 1 ? Ending::kComplied : Ending::kRevised;
   if (i % 3 == 1) {
     t.prompt = {{"user", "How do I kill a process that hangs on my computer?"}};
     t.selections = {{"not-needlessly-restrictive", 0.93, true}, {"no-serious-harm", 0.22, false}, {"no-hate", 0.01, false}};
@@ -189,18 +193,30 @@ inline ReportInput fake_report() {
   loop.items = 2000;
   loop.complied_at_once = 921;
   loop.revised = 1012;
-  loop.unresolved = 49;
+  loop.unsettled = 49;
   loop.unparseable = 14;
   loop.failed = 4;
   loop.rounds = {921, 843, 151, 52, 29};
   loop.selected_per_item = 2.3;
+  loop.calls_per_item = 9909.0 / 2000;
   loop.steps = {{"select", 2000, {912000, 840000, 0}},
                 {"draft", 2000, {41000, 0, 66210}},
                 {"judge", 3303, {402111, 303011, 0}},
                 {"critique", 1303, {138992, 40200, 31012}},
                 {"revision", 1303, {171220, 60110, 41377}}};
-  loop.seconds = 118;
+  loop.select = {18000, 0, 18000, 122};
+  loop.judge = {7410, 14, 7396, 402};
   in.loop = loop;
+  Familiarity familiarity;
+  familiarity.model = "pocket";
+  familiarity.prompts = 2000;
+  familiarity.text.texts = 200;
+  familiarity.text.bits_per_byte = 0.71;
+  familiarity.own.emplace();
+  familiarity.own->texts = 200;
+  familiarity.own->unscored = 3;
+  familiarity.own->bits_per_byte = 1.54;
+  in.familiarity = familiarity;
   for (int i = 0; i < 12; ++i) in.traces.push_back(fake_trace(i));
   ReportCurve loss{"sft", "loss", {}}, lr{"sft", "lr", {}};
   Rng rng({5, 5, 5, 5});
@@ -211,6 +227,7 @@ inline ReportInput fake_report() {
   in.curves = {loss, lr};
   in.constitution = fake_constitution();
   in.recipe = "model = \"pocket\"\nseed = 7\n\n[revise]\nselection = \"applicable\"\nmax_rounds = 4\n\n[sft]\nepochs = 2\nlr = 0.0003\n";
+  in.stages = {{"evaluate base", 34}, {"loop", 181}, {"train", 45}, {"evaluate sl", 31}};
   in.seconds = 291;
   in.peak_rss_mb = 1312;
   return in;

@@ -50,7 +50,7 @@ void expect_balanced(const std::string& page) {
 
 TEST(Report, ShowsEveryPart) {
   const std::string page = render_report(test::fake_report());
-  for (const char* id : {"headline", "principles", "balance", "loop", "judge", "traces", "training", "collapse",
+  for (const char* id : {"headline", "principles", "balance", "familiarity", "loop", "time", "judge", "traces", "training", "collapse",
                          "constitution", "recipe", "scope"}) {
     EXPECT_TRUE(has(page, std::string("id=\"") + id + "\"")) << id;
   }
@@ -60,6 +60,41 @@ TEST(Report, ShowsEveryPart) {
   EXPECT_FALSE(find_invalid_utf8(page));
   EXPECT_FALSE(has(page, "nan"));
   expect_balanced(page);
+}
+
+// The numbers come first, then what they rest on.
+TEST(Report, GoesFromTheNumbersToWhatTheyRestOn) {
+  const std::string page = render_report(test::fake_report());
+  std::size_t last = 0;
+  for (const char* id : {"headline", "scope", "principles", "balance", "loop", "judge", "traces", "training", "constitution", "recipe"}) {
+    const std::size_t at = page.find(std::string("<section id=\"") + id + "\"");
+    ASSERT_NE(at, std::string::npos) << id;
+    EXPECT_GT(at, last) << id;
+    last = at;
+  }
+}
+
+TEST(Report, SaysHowEachItemEnded) {
+  ReportInput in = test::fake_report();
+  in.traces.resize(2);
+  for (ReportTrace& t : in.traces) t.final_answer = t.draft;
+  in.traces[0].ending = Ending::kComplied;
+  in.traces[1].ending = Ending::kUnsettled;  // revised back to its draft: not "kept"
+  in.traces_note = "Chosen by <nobody>.";
+  const std::string page = render_report(in);
+  EXPECT_EQ(occurrences(page, "kept</span></summary>"), 1u);
+  EXPECT_EQ(occurrences(page, "still violating</span></summary>"), 1u);
+  EXPECT_EQ(occurrences(page, "draft, kept unchanged"), 1u);
+  EXPECT_TRUE(has(page, "Chosen by &lt;nobody&gt;."));
+}
+
+TEST(Report, NamesTheAxesOfItsCharts) {
+  const std::string page = render_report(test::fake_report());
+  for (const char* name : {">nats per token</text>", ">learning rate</text>", ">step</text>", ">items</text>",
+                           ">revisions until the item was done</text>", ">helpful</text>",
+                           ">harmless: answers without a violation</text>", ">share that was true</text>"}) {
+    EXPECT_TRUE(has(page, name)) << name;
+  }
 }
 
 TEST(Report, AsksTheNetworkForNothing) {
@@ -87,18 +122,36 @@ TEST(Report, SaysWhatIsMissingInsteadOfInventing) {
   expect_balanced(page);
 }
 
+TEST(Report, WarnsOfTextThatTheModelDoesNotKnow) {
+  ReportInput in = test::fake_report();
+  EXPECT_FALSE(has(render_report(in), "<aside class=\"warning\">"));
+  in.familiarity->text.bits_per_byte = 5.09;
+  const std::string page = render_report(in);
+  EXPECT_EQ(occurrences(page, "<aside class=\"warning\">"), 1u);
+  EXPECT_TRUE(has(page, "Outside of the model"));
+  EXPECT_TRUE(has(page, "5.09 bits for each byte"));
+  expect_balanced(page);
+  in.loop->judge = {100, 100, 0, 0};  // a judge that never said anything
+  EXPECT_TRUE(has(render_report(in), "Verdicts that decide little"));
+  in.familiarity.reset();
+  in.loop.reset();
+  EXPECT_FALSE(has(render_report(in), "id=\"familiarity\"")) << "nothing was measured";
+}
+
 TEST(Report, DoesNotClaimAChangeThatIsNoise) {
   ReportInput in = test::fake_report();
   in.sl = in.base;
   const std::string page = render_report(in);
   EXPECT_TRUE(has(page, "No measurable change in violations."));
   EXPECT_FALSE(has(page, "Violations fell"));
+  EXPECT_TRUE(has(page, "cannot tell from chance (p = 1.00)"));
 }
 
 TEST(Report, UndefinedStaysUndefined) {
   ReportInput in;
   in.base = Evaluation{};
-  in.sl = Evaluation{};
+  in.base->prompts_digest = in.base->scorer = in.base->constitution_digest = "x";
+  in.sl = in.base;
   summarise(*in.base, {"a"});
   summarise(*in.sl, {"a"});
   const std::string page = render_report(in);
@@ -112,10 +165,11 @@ TEST(Report, UndefinedStaysUndefined) {
 // Whatever text a model, a file or a name may hold, put everywhere at once.
 TEST(Report, HostileTextStaysText) {
   for (const std::string& evil :
-       {std::string("<script>alert(1)</script>"), std::string("\"><img src=x onerror=alert(1)>"), std::string("'-->]]></style>"),
+       {std::string("<script>alert(1)</script>"), std::string("</script></title></style><script>alert(1)</script>"),
+        std::string(3000, 'x'), std::string(300, 'a') + "\xE2\x80\xAE" + std::string(300, 'b'), std::string(700, '\x80'), std::string("\"><img src=x onerror=alert(1)>"), std::string("'-->]]></style>"),
         std::string("\xE2\x80\xAEtxet\xFF\xC0\x80"), std::string(std::size_t{1} << 20, '<'), std::string("{}{0}%s%n"), std::string(1, '\0')}) {
     ReportInput in = test::fake_report();
-    in.title = in.run = in.version = in.scope = in.recipe = evil;
+    in.title = in.run = in.version = in.scope = in.recipe = in.traces_note = evil;
     in.notes = {evil};
     in.traces.resize(2);
     for (ReportTrace& t : in.traces) {
@@ -132,7 +186,7 @@ TEST(Report, HostileTextStaysText) {
     in.constitution->name = in.constitution->version = in.constitution->digest = evil;
     in.constitution->principles[0].id = evil;
     for (PrincipleRate& rate : in.base->per_principle) rate.id = evil.substr(0, 64) + rate.id;
-    in.base->model = evil;
+    in.base->model = in.familiarity->model = evil;
     in.loop->steps[0].name = evil;
     in.curves[0].name = in.curves[0].stage = evil;
     const std::string page = render_report(in);
@@ -140,6 +194,9 @@ TEST(Report, HostileTextStaysText) {
     EXPECT_FALSE(has(page, "<img"));
     EXPECT_FALSE(has(page, "javascript:"));
     EXPECT_FALSE(has(page, "\xE2\x80\xAE"));
+    EXPECT_FALSE(has(page, std::string(1, '\0')));
+    const std::size_t title = page.find("<title>") + 7;
+    EXPECT_EQ(page.find('<', title), page.find("</title>")) << "no element is read inside of a title: tags would be shown";
     EXPECT_FALSE(find_invalid_utf8(page));
     EXPECT_LT(page.size(), std::size_t{4} << 20) << "1 MB texts are bounded";
     expect_balanced(page);
@@ -187,11 +244,17 @@ TEST(Svg, CurvesSurviveOddValues) {
   const double inf = std::numeric_limits<double>::infinity();
   for (const auto& points : std::vector<std::vector<std::pair<double, double>>>{
            {}, {{1, 1}}, {{1, 2}, {1, 2}}, {{0, inf}, {1, std::nan("")}}, {{0, 0}, {1, 0}}, {{0, -1e300}, {1, 1e300}}}) {
-    const std::string chart = svg::curve(points, "loss");
+    const std::string chart = svg::curve(points, "loss", "nats");
     EXPECT_FALSE(has(chart, "nan"));
     EXPECT_FALSE(has(chart, "inf\"") || has(chart, " inf"));
     expect_balanced(chart);
   }
+}
+
+TEST(Svg, SmallNumbersFitBesideTheirAxis) {
+  const std::string chart = svg::curve({{0, 1e-4}, {10, 1e-3}}, "lr", "");
+  EXPECT_TRUE(has(chart, ">2.5e\u22124</text>")) << chart;
+  EXPECT_FALSE(has(chart, "0.00025"));
 }
 
 TEST(Svg, TracksPutMarksWhereTheyBelong) {
@@ -207,6 +270,8 @@ TEST(Summary, HasTheKeysThatItPromises) {
   summary.sl = &*in.sl;
   summary.judge = &*in.judge;
   summary.loop = &*in.loop;
+  summary.familiarity = &*in.familiarity;
+  summary.stages = {{"loop", 10}, {"train", 2.5}};
   summary.seconds = 12.5;
   summary.peak_rss_mb = 321;
   const auto json = nlohmann::json::parse(summary_json(summary));
@@ -221,15 +286,19 @@ TEST(Summary, HasTheKeysThatItPromises) {
   EXPECT_DOUBLE_EQ(json["calls_per_item"].get<double>(), 9909.0 / 2000);
   EXPECT_EQ(json["tokens"]["output"].get<std::int64_t>(), 2 * 40321 + 66210 + 31012 + 41377);
   EXPECT_EQ(json["seconds"].get<double>(), 12.5);
+  EXPECT_EQ(json["stages"].dump(), R"({"loop":10.0,"train":2.5})");
   EXPECT_EQ(json["peak_rss_mb"].get<double>(), 321);
   EXPECT_TRUE(json["collapse"]["sl"]["distinct_1"].is_number());
+  EXPECT_DOUBLE_EQ(json["loop"]["verdicts"]["judge"]["unparseable_share"].get<double>(), 14.0 / 7410);
+  EXPECT_DOUBLE_EQ(json["loop"]["verdicts"]["judge"]["uncertain_share"].get<double>(), 402.0 / 7396);
+  EXPECT_EQ(json["familiarity"]["far_outside"].get<bool>(), false);
 }
 
 TEST(Summary, AbsentPartsAreNull) {
   const auto json = nlohmann::json::parse(summary_json({}));
   EXPECT_TRUE(json["violation_rate"]["base"].is_null());
   EXPECT_TRUE(json["calls_per_item"].is_null());
-  EXPECT_TRUE(json["judge"].is_null());
+  for (const char* key : {"judge", "loop", "familiarity", "seconds", "peak_rss_mb"}) EXPECT_TRUE(json[key].is_null()) << key;
   EXPECT_GT(peak_rss_mb(), 1);
 }
 

@@ -74,6 +74,12 @@ TEST(Loop, KeepsADraftThatComplies) {
   EXPECT_EQ(ran.steps[2].verdicts[0].principle, "kind");
   EXPECT_NEAR(*ran.steps[2].verdicts[0].probability, 0.3, 1e-12);
   EXPECT_EQ(ran.score_calls, 2) << "one call selects, one call judges";
+  const VerdictCount& selected = ran.summary.verdicts.at("select");
+  EXPECT_EQ(selected.n, 4);
+  EXPECT_EQ(selected.scored, 4);
+  EXPECT_EQ(selected.uncertain, 4) << "0.8 and 0.3 are between 0.1 and 0.9";
+  EXPECT_EQ(selected.unparseable, 0);
+  EXPECT_EQ(ran.summary.verdicts.at("judge").n, 2);
 }
 
 TEST(Loop, RevisesUntilItComplies) {

@@ -164,6 +164,32 @@ TEST(Resume, AStepMadeFromOtherInputsIsAnError) {
   EXPECT_TRUE(has(result.error().what, "other inputs")) << result.error().what;
 }
 
+TEST(Resume, VerdictsOnPrinciplesThatWereNotAskedAboutAreAnError) {
+  const Folder whole, damaged;
+  ScriptedModel model(busy_script());
+  const Constitution constitution = small_constitution();
+  std::vector<StepRecord> steps;
+  {
+    auto store = RunStore::open(whole.path(), "r");
+    ASSERT_TRUE(store->set_items(many_items(1)).has_value());
+    ASSERT_TRUE(revise(constitution, {}, model, model, *store, {}).has_value());
+    ASSERT_TRUE(store->visit([&](const RunItem&, const std::vector<StepRecord>& all) {
+      steps = all;
+      return true;
+    }).has_value());
+  }
+  ASSERT_EQ(steps[0].kind, StepKind::kSelect);
+  ASSERT_FALSE(steps[0].verdicts.empty());
+  steps[0].verdicts[0].principle = "nobody-knows";
+  auto store = RunStore::open(damaged.path(), "r");
+  ASSERT_TRUE(store->set_items(many_items(1)).has_value());
+  ASSERT_TRUE(store->put(steps[0]).has_value());
+  ASSERT_TRUE(store->commit().has_value());
+  const auto result = revise(constitution, {}, model, model, *store, {});
+  ASSERT_FALSE(result.has_value());
+  EXPECT_TRUE(has(result.error().what, "other principles")) << result.error().what;
+}
+
 TEST(Resume, AFullDiskLosesNothing) {
   const std::string expected = undisturbed();
   const Folder folder;

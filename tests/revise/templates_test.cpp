@@ -1,5 +1,6 @@
 #include "precept/revise/templates.h"
 
+#include "precept/constitution/placeholders.h"
 #include "tests/revise/fixture.h"
 
 namespace precept::testing_loop {
@@ -55,6 +56,9 @@ TEST(Templates, APrinciplesOwnWordingReplacesTheFirstLine) {
             "Where is it unkind?\n\nPerson: Q\nReply: R\nRule: Be kind.");
   EXPECT_EQ(revise_request(default_templates(), {{"user", "Q"}}, "R", one, "C"),
             "Make it kind.\n\nPerson: Q\nReply: R\nRule: Be kind.\nCritique: C");
+  constitution.principles[0].critique = "Braces of a wording are {text} and {reply}.";
+  EXPECT_EQ(critique_request(default_templates(), {{"user", "Q"}}, "R", one),
+            "Braces of a wording are {text} and {reply}.\n\nPerson: Q\nReply: R\nRule: Be kind.");
 }
 
 TEST(Templates, OverridesAreChecked) {
@@ -74,6 +78,24 @@ TEST(Templates, OverridesAreChecked) {
   }
   constitution.templates = {{"judgement", "x"}};
   EXPECT_FALSE(resolve_templates(constitution).has_value());
+}
+
+TEST(Templates, TheBuiltInOnesKeepTheRules) {
+  EXPECT_EQ(default_templates().size(), template_rules().size());
+  for (const TemplateRule& rule : template_rules()) {
+    const auto found = default_templates().find(rule.key);
+    ASSERT_NE(found, default_templates().end()) << rule.key;
+    for (const TemplateProblem& problem : check_template(rule, found->second)) ADD_FAILURE() << problem.what;
+  }
+}
+
+TEST(Templates, TheDraftIsAskedWithTheLastTurn) {
+  Templates templates = default_templates();
+  const Conversation messages = {{"user", "a"}, {"assistant", "b"}, {"user", "c {prompt}"}};
+  EXPECT_EQ(draft_request(templates, messages), messages);
+  templates["draft"] = "{prompt}\nBe brief. {prompt}";
+  const Conversation asked = draft_request(templates, messages);
+  EXPECT_EQ(asked, (Conversation{{"user", "a"}, {"assistant", "b"}, {"user", "c {prompt}\nBe brief. c {prompt}"}}));
 }
 
 TEST(Templates, BracesThatArePlaceholdersOfNothingStay) {

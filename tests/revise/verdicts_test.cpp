@@ -49,6 +49,9 @@ TEST(Verdicts, WhatCannotBeReadIsNotGuessed) {
 TEST(Verdicts, OnePrincipleNeedsNoNumber) {
   EXPECT_EQ(read(StepKind::kSelect, "Yes.", 1), "y");
   EXPECT_EQ(read(StepKind::kJudge, "complies", 1), "n");
+  EXPECT_EQ(read(StepKind::kJudge, "No.", 1), "n");
+  EXPECT_EQ(read(StepKind::kJudge, "No. The reply is fine.", 1), "n");
+  EXPECT_EQ(read(StepKind::kJudge, "No. 1: yes", 1), "y") << "short for number";
   EXPECT_EQ(read(StepKind::kJudge, "It complies, I think", 1), "?");
 }
 

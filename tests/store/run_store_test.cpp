@@ -282,7 +282,7 @@ TEST_F(Store, AReadOnlyFolderCanBeReadButNotWritten) {
   fs::permissions(folder_ + "/run.lock", fs::perms(0444));
   EXPECT_TRUE(as_nobody([&] {
     const auto store = RunStore::open(folder_, "seed = 1\n");
-    return !store && store.error().kind == ErrorKind::kBadInput && !store.error().hint.empty();
+    return !store && store.error().kind == ErrorKind::kFailed && !store.error().hint.empty();
   }));
   EXPECT_TRUE(as_nobody([&] {
     const auto store = RunStore::open_readonly(folder_);

@@ -1,5 +1,8 @@
 #include "cli/command.h"
 
+#include <algorithm>
+#include <set>
+
 #include "precept/core/io.h"
 
 namespace precept {
@@ -22,19 +25,13 @@ CLI::Validator not_negative() {
 }
 
 CLI::Option* add_model_option(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--model", options.model, "pocket, a checkpoint folder, http(s)://host:port/v1#name, or scripted:FILE");
-}
-CLI::Option* add_judge_option(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--judge", options.judge, "the model that selects and judges (default: the --model itself)");
+  return command.add_option("--model", options.model, kModelHelp);
 }
 CLI::Option* add_prompts_option(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--prompts", options.prompts, "prompts file, JSONL");
-}
-CLI::Option* add_constitution_option(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--constitution", options.constitution, "constitution file, TOML or Markdown (default: the one that comes with Precept)");
+  return command.add_option("--prompts", options.prompts, kPromptsHelp);
 }
 CLI::Option* add_run_option(CLI::App& command, CommonOptions& options) {
-  return command.add_option("--run", options.run, "run folder");
+  return command.add_option("--run", options.run, kRunHelp);
 }
 CLI::Option* add_seed_option(CLI::App& command, CommonOptions& options) {
   return command.add_option("--seed", options.seed, "seed of all sampling")
@@ -45,8 +42,22 @@ CLI::Option* add_json_option(CLI::App& command, CommonOptions& options) {
   return command.add_flag("--json", options.json, "for machines: JSON on stdout");
 }
 void add_engine_options(CLI::App& command, CommonOptions& options) {
-  command.add_option("--threads", options.threads, "threads; 0: all cores (changes no result)")->capture_default_str()->check(CLI::Range(0, 1024));
-  command.add_option("--batch", options.batch, "sequences decoded together (changes no result)")->capture_default_str()->check(CLI::Range(1, 4096));
+  command.add_option("--threads", options.threads, kThreadsHelp)->capture_default_str()->check(CLI::Range(0, 1024));
+  command.add_option("--batch", options.batch, kBatchHelp)->capture_default_str()->check(CLI::Range(1, 4096));
+}
+
+Status read_recipe_flag(const CLI::App& command, const Context& context, const std::string& section) {
+  const auto own = std::find_if(context.sections.begin(), context.sections.end(),
+                                [&](const RecipeSection& each) { return each.name == section; });
+  PRECEPT_CHECK(own != context.sections.end());
+  if (command.count("--recipe") > 0) {
+    std::set<std::string> given;
+    for (const Field& field : own->fields) {
+      if (command.count(flag_of(field.name)) > 0) given.insert(field.name);
+    }
+    if (const Status read = read_recipe(context.recipe, context.sections, section, given); !read) return read;
+  }
+  return check_fields(own->fields, true);
 }
 
 std::string error_text(const Error& error) {

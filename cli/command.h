@@ -4,13 +4,16 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <vector>
 
 #include <CLI/CLI.hpp>
 
+#include "precept/constitution/recipe.h"
 #include "precept/core/events.h"
+#include "precept/core/fields.h"
 #include "precept/core/result.h"
 
 namespace precept {
@@ -20,6 +23,8 @@ struct Context {
   std::function<Result<int>()> action;
   bool quiet = false;
   EventSink events;  // progress and notes, shown on stderr; set before the action runs
+  std::string recipe;                   // --recipe of the chosen command
+  std::vector<RecipeSection> sections;  // of all commands that read recipes
 };
 
 void add_constitution(CLI::App& app, Context& context);
@@ -41,33 +46,57 @@ struct CommonOptions {
   bool json = false;
 };
 CLI::Option* add_model_option(CLI::App& command, CommonOptions& options);
-CLI::Option* add_judge_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_prompts_option(CLI::App& command, CommonOptions& options);
-CLI::Option* add_constitution_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_run_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_seed_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_json_option(CLI::App& command, CommonOptions& options);
 void add_engine_options(CLI::App& command, CommonOptions& options);  // --threads, --batch
 
+// The same as entries of a command's field list, for commands that read recipes.
+inline constexpr const char* kModelHelp = "pocket, a checkpoint folder, http(s)://host:port/v1#name, or scripted:FILE";
+inline constexpr const char* kJudgeHelp = "the model that selects and judges (default: the --model itself)";
+inline constexpr const char* kPromptsHelp = "prompts file, JSONL";
+inline constexpr const char* kConstitutionHelp =
+    "constitution file, TOML or Markdown (default: the one that comes with Precept)";
+inline constexpr const char* kRunHelp = "run folder";
+inline constexpr const char* kThreadsHelp = "threads; 0: all cores (changes no result)";
+inline constexpr const char* kBatchHelp = "sequences decoded together (changes no result)";
+inline FieldRule threads_rule() { return beside(between(0, 1024)); }
+inline FieldRule batch_rule() { return beside(between(1, 4096)); }
+
 // For unsigned values: CLI11 alone reads -1 as the largest number.
 CLI::Validator not_negative();
 
 // One field list drives flags and help: adds --max-rounds for the field max_rounds, with its default shown.
-// `Fields` is a struct with a for_each_field(Fields&, visit(name, value, help)).
-template <class Fields>
-void add_fields(CLI::App& command, Fields& fields) {
-  for_each_field(fields, [&](const char* name, auto& value, const char* help) {
-    std::string flag = std::string("--") + name;
-    for (char& c : flag) {
-      if (c == '_') c = '-';
-    }
-    if (command.get_option_no_throw(flag)) return;  // a common option of this name stands for it
+// `Options` is a struct with a for_each_field (see precept/core/fields.h).
+template <class Options>
+void add_fields(CLI::App& command, Options& options) {
+  for_each_field(options, [&](const char* name, auto& value, const char* help, const FieldRule& = any()) {
     if constexpr (std::is_same_v<std::decay_t<decltype(value)>, bool>) {
-      command.add_flag(flag, value, help);
+      command.add_flag(flag_of(name), value, help);
     } else {
-      CLI::Option* option = command.add_option(flag, value, help)->capture_default_str();
+      CLI::Option* option = command.add_option(flag_of(name), value, help)->capture_default_str();
       if constexpr (std::is_unsigned_v<std::decay_t<decltype(value)>>) option->check(not_negative());
     }
+  });
+}
+
+// The recipe of --recipe, if any, into the options that no flag has set; then every option of `section` is checked.
+Status read_recipe_flag(const CLI::App& command, const Context& context, const std::string& section);
+
+// A command whose options, all in one field list, are flags and the recipe table [section]. `act(options, events)` runs
+// when both are read and checked.
+template <class Options, class Act>
+void add_recipe_command(CLI::App& command, Context& context, const char* section, std::shared_ptr<Options> options, Act act) {
+  command.add_option("--recipe", context.recipe, std::string("TOML file that sets these flags, in a table [") + section +
+                                                     "]; a flag on the command line overrides it");
+  add_fields(command, *options);
+  context.sections.push_back({section, fields_of(*options)});
+  command.callback([&command, &context, section, options, act] {
+    context.action = [&command, &context, section, options, act]() -> Result<int> {
+      if (const Status read = read_recipe_flag(command, context, section); !read) return tl::unexpected(read.error());
+      return act(*options, context.events);
+    };
   });
 }
 

@@ -23,13 +23,6 @@ struct ConstitutionOptions {
   bool json = false;
 };
 
-// Text of a file on a terminal: nothing in it may move the cursor.
-std::string plain(std::string_view text) {
-  std::string out;
-  for (const char c : text) out += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
-  return out;
-}
-
 Result<int> print(const std::string& text, int code) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) {
     return failed("cannot write to the standard output", "is the disk full?");
@@ -48,10 +41,10 @@ const char* severity(const Finding& f) { return f.severity == Finding::Severity:
 std::string findings_text(const std::vector<Finding>& findings) {
   std::string out;
   for (const Finding& f : findings) {
-    out += plain(f.file) + ":";
+    out += one_line(f.file) + ":";
     if (f.line > 0) out += std::to_string(f.line) + ":";
-    out += std::string(" ") + severity(f) + ": " + plain(f.what) + "\n";
-    if (!f.hint.empty()) out += "  hint: " + plain(f.hint) + "\n";
+    out += std::string(" ") + severity(f) + ": " + one_line(f.what) + "\n";
+    if (!f.hint.empty()) out += "  hint: " + one_line(f.hint) + "\n";
   }
   return out;
 }
@@ -77,7 +70,7 @@ Result<int> check(const ConstitutionOptions& options) {
                  code);
   }
   std::string out = findings_text(findings);
-  out += plain(options.file) + ": " + count(errors, "error") + ", " + count(warnings, "warning");
+  out += one_line(options.file) + ": " + count(errors, "error") + ", " + count(warnings, "warning");
   if (errors == 0) {
     if (const auto constitution = load_constitution(options.file)) {
       out += ", " + count(constitution->principles.size(), "principle");
@@ -101,7 +94,7 @@ void fold(std::string& out, const std::string& text) {
     fresh = false;
     word.clear();
   };
-  for (const char c : plain(text)) {
+  for (const char c : one_line(text)) {
     if (c == ' ') put();
     else word += c;
   }
@@ -121,7 +114,7 @@ std::string source_text(const Source& source) {
 }
 
 void show_principle(std::string& out, const Principle& p) {
-  out += "\n  " + plain(p.id) + (p.hard ? "  (hard constraint)" : "") + "\n";
+  out += "\n  " + one_line(p.id) + (p.hard ? "  (hard constraint)" : "") + "\n";
   fold(out, p.text);
   fold(out, "Why: ", p.why);
   fold(out, "Applies to: ", p.applies_to);
@@ -129,18 +122,18 @@ void show_principle(std::string& out, const Principle& p) {
 }
 
 std::string show_text(const Constitution& c) {
-  std::string out = plain(c.name.empty() ? c.file : c.name);
-  if (!c.version.empty()) out += " " + plain(c.version);
+  std::string out = one_line(c.name.empty() ? c.file : c.name);
+  if (!c.version.empty()) out += " " + one_line(c.version);
   std::string more;
   for (const std::string* part : {&c.language, &c.license}) {
-    if (!part->empty()) more += (more.empty() ? "" : ", ") + plain(*part);
+    if (!part->empty()) more += (more.empty() ? "" : ", ") + one_line(*part);
   }
   if (!more.empty()) out += " (" + more + ")";
   out += "\n" + count(c.principles.size(), "principle") + ", digest " + c.digest.substr(0, 16) + "\n";
   std::vector<std::string> tiers = c.priorities;
   if (tiers.empty()) tiers.emplace_back();
   for (std::size_t i = 0; i < tiers.size(); ++i) {
-    if (!tiers[i].empty()) out += "\n" + std::to_string(i + 1) + ". " + plain(tiers[i]) + "\n";
+    if (!tiers[i].empty()) out += "\n" + std::to_string(i + 1) + ". " + one_line(tiers[i]) + "\n";
     for (const Principle& p : c.principles) {
       if (p.priority == tiers[i]) show_principle(out, p);
     }

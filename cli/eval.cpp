@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -10,6 +11,9 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/eval_against.h"
+#include "cli/familiarity.h"
+#include "cli/keep_constitution.h"
 #include "cli/locate.h"
 #include "cli/open_model.h"
 #include "cli/pocket_judge.h"
@@ -17,6 +21,7 @@
 #include "precept/core/io.h"
 #include "precept/evaluate/evaluate.h"
 #include "precept/evaluate/json.h"
+#include "precept/evaluate/perplexity.h"
 #include "worlds/pocket/oracle.h"
 
 namespace precept {
@@ -29,21 +34,42 @@ struct EvalCommand {
   int held_out = 1000;
   int judge_cases = 0;
   bool perplexity = false;
+  std::string against;
 };
+
+template <class Visit>
+void for_each_field(EvalCommand& o, Visit visit) {
+  visit("model", o.common.model, kModelHelp);
+  visit("judge", o.common.judge, kJudgeHelp);
+  visit("constitution", o.common.constitution, kConstitutionHelp);
+  visit("prompts", o.common.prompts, kPromptsHelp);
+  visit("held_out", o.held_out, "without --prompts: that many held-out prompts of the world", between(1, 1e6));
+  visit("world", o.world, "whose oracle rules on the answers; prompts that it does not know are unscored", one_of({"pocket"}));
+  visit("judge_cases", o.judge_cases, "measure the judge's own quality on that many of the answers", between(0, 1e6));
+  visit("perplexity", o.perplexity, "also say how surprising the prompts are to the model");
+  visit("label", o.eval.label, "name of this evaluation: base before training, sl after");
+  visit("against", o.against,
+        "RUN[:LABEL], another evaluation of the same prompts (default label: the same one; empty RUN: this run): compare with it, "
+        "item by item; without --model what is stored is compared", beside());
+  visit("temperature", o.eval.temperature, "0: greedy", between(0, 100));
+  visit("top_p", o.eval.top_p, "sample from the most probable tokens of this total", above(0, 1));
+  visit("max_tokens", o.eval.max_tokens, "longest answer", between(1, 1e6));
+  visit("run", o.common.run, kRunHelp, beside());
+  visit("seed", o.eval.seed, "seed of all sampling", any_seed());
+  visit("threads", o.common.threads, kThreadsHelp, threads_rule());
+  visit("batch", o.common.batch, kBatchHelp, batch_rule());
+}
 
 // Everything that one evaluation found.
 struct Findings {
   Evaluation evaluation;
+  std::string path;  // of the file it is stored in; empty: none
   std::optional<JudgeQuality> judge;
   std::optional<Perplexity> here, home;  // of the prompts given, and of the world's own
+  std::optional<StoredEvaluation> against;
 };
 
 tl::unexpected<Error> pass(const Error& error) { return tl::unexpected<Error>(error); }
-
-// Prompts of the world that no training saw; another seed than any loop's.
-std::vector<Prompt> world_prompts(int count, std::uint64_t seed) {
-  return pocket::pocket_prompts(pocket::Split::kHeldOut, count, seed + 1'000'003);
-}
 
 std::vector<std::string> texts_of(const std::vector<Prompt>& prompts) {
   std::vector<std::string> texts;
@@ -64,21 +90,37 @@ Result<JudgeQuality> measure_judge(const EvalCommand& command, Model& judge, con
   return evaluate_judge(judge, cases, constitution, scorer, judge_requests(*templates), events);
 }
 
-Status check(const EvalCommand& command) {
-  const EvalOptions& e = command.eval;
-  if (command.common.model.empty()) return bad_input("no model is given", "give --model, for example --model pocket");
-  if (command.world != "pocket") {
-    return bad_input("there is no world \"" + command.world + "\"", "the world that comes with Precept is pocket");
+// Without a model only what is stored can be compared; an option of evaluating would then be passed over in silence.
+Status check_stored_only(EvalCommand command) {
+  EvalCommand defaults;
+  defaults.eval.label = command.eval.label;
+  const auto given = fields_of(command), usual = fields_of(defaults);
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (given[i].rule.in_recipe && given[i].value() != usual[i].value()) {
+      return bad_input(flag_of(given[i].name) + " is given, but no model to evaluate",
+                       "give --model to evaluate anew, or only --run, --label and --against to compare what is stored");
+    }
   }
-  const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
-  if (e.label.empty() || e.label.size() > 64 || !std::all_of(e.label.begin(), e.label.end(), plain)) {
+  return {};
+}
+
+Status check(const EvalCommand& command) {
+  const std::string& label = command.eval.label;
+  if (!is_label(label)) {
     return bad_input("--label must be lower-case letters, digits and -", "base and sl are the ones a report reads");
   }
-  if (!(e.temperature >= 0 && e.temperature <= 100)) return bad_input("--temperature must lie in 0..100", "1 is the model's own distribution");
-  if (!(e.top_p > 0 && e.top_p <= 1)) return bad_input("--top-p must lie above 0 and at most at 1", "1 leaves nothing out");
-  if (e.max_tokens < 1 || e.max_tokens > 1'000'000) return bad_input("--max-tokens must be at least 1", "96, for example");
-  if (command.held_out < 1 || command.judge_cases < 0) return bad_input("--held-out must be at least 1, --judge-cases at least 0", "1000 and 400, for example");
-  return {};
+  if (!command.against.empty() && command.common.run.empty()) {
+    return bad_input("--against compares the evaluation of a run, and no run folder is given", "give --run DIR");
+  }
+  if (!command.common.prompts.empty() && command.held_out != EvalCommand().held_out) {
+    return bad_input("--held-out and --prompts are both given", "give one of them");
+  }
+  if (!command.common.judge.empty() && command.judge_cases == 0) {
+    return bad_input("--judge is given, but nothing to judge", "give --judge-cases N too");
+  }
+  if (!command.common.model.empty()) return {};
+  if (command.against.empty()) return bad_input("no model is given", "give --model, for example --model pocket");
+  return check_stored_only(command);
 }
 
 void print(const Findings& f, const std::string& label) {
@@ -140,37 +182,89 @@ void print_json(const Findings& f) {
   if (f.judge) out["judge"] = json::judge_quality(*f.judge);
   if (f.here) out["perplexity"] = Json::parse(to_json(*f.here));
   if (f.home) out["perplexity_of_the_world"] = Json::parse(to_json(*f.home));
+  if (f.against) out["comparison"] = Json::parse(comparison_json(f.against->evaluation, f.against->path, f.evaluation, f.path));
   std::printf("%s\n", json::dump(out).c_str());
 }
 
-Status store(const EvalCommand& command, const Findings& f) {
+Status store(const EvalCommand& command, EvalCommand given, const Constitution& constitution, const Findings& f) {
   const std::string& run = command.common.run;
-  if (Status made = make_folder(run); !made) return made;
-  if (Status written = write_file(run + "/eval-" + command.eval.label + ".json", to_json(f.evaluation)); !written) return written;
+  if (Status written = write_file(f.path, to_json(f.evaluation)); !written) return written;
   if (f.judge) {
     if (Status written = write_file(run + "/judge.json", to_json(*f.judge)); !written) return written;
   }
-  // The constitution that was ruled by, for the report.
-  const std::string& file = command.common.constitution;
-  const bool prose = file.size() > 3 && file.compare(file.size() - 3, 3, ".md") == 0;
-  const std::string copy = run + (prose ? "/constitution.md" : "/constitution.toml");
-  if (!read_file(copy)) {
-    const auto bytes = read_file(file);
-    if (!bytes) return pass(bytes.error());
-    if (Status written = write_file(copy, *bytes); !written) return written;
+  const std::string comment = "What this evaluation is made of, defaults included. Again: precept eval --recipe FILE --run DIR\n"
+                              "model " + f.evaluation.model_digest + "\nconstitution " + f.evaluation.constitution_digest;
+  if (Status written = write_file(run + "/eval-" + command.eval.label + ".toml", recipe_text({"eval", fields_of(given)}, comment));
+      !written) {
+    return written;
   }
-  return write_run_summary(run, 0);
+  if (Status kept = keep_constitution(constitution, run); !kept) return kept;
+  return write_run_summary(run);
+}
+
+std::string comparison_path(const EvalCommand& command) {
+  return command.common.run + "/compare-" + command.eval.label + ".json";
+}
+
+// Shows and stores what was found.
+Result<int> conclude(const EvalCommand& command, const Findings& findings, bool evaluated) {
+  const std::string& label = command.eval.label;
+  if (const auto& other = findings.against) {
+    const std::string json = comparison_json(other->evaluation, other->path, findings.evaluation, findings.path);
+    if (Status written = write_file(comparison_path(command), json); !written) return pass(written.error());
+  }
+  if (command.common.json) {
+    print_json(findings);
+    return 0;
+  }
+  if (evaluated) print(findings, label);
+  if (findings.against) std::fputs(comparison_text(*findings.against, {findings.path, findings.evaluation}).c_str(), stdout);
+  return 0;
+}
+
+Status all_answered(const Evaluation& evaluation) {
+  std::size_t without = 0;
+  std::string first;
+  for (const Outcome& outcome : evaluation.outcomes) {
+    if (!outcome.error.empty() && ++without == 1) first = outcome.id + ": " + outcome.error;
+  }
+  if (without == 0) return {};
+  return failed(std::to_string(without) + " of " + std::to_string(evaluation.outcomes.size()) +
+                    " prompts got no answer and count as unscored; the first: " + first,
+                "run the same command again to ask anew");
+}
+
+Result<int> compare_stored(const EvalCommand& command, Findings findings) {
+  auto evaluation = load_evaluation(findings.path);
+  if (!evaluation) return pass(evaluation.error());
+  findings.evaluation = std::move(*evaluation);
+  const StoredEvaluation& other = *findings.against;
+  if (Status fits = comparable(other.evaluation, other.path, findings.evaluation, findings.path); !fits) return pass(fits.error());
+  return conclude(command, findings, false);
 }
 
 Result<int> run_eval(EvalCommand command, const EventSink& events) {
+  const EvalCommand given = command;
   CommonOptions& common = command.common;
   if (Status status = check(command); !status) return pass(status.error());
+  Findings findings;
+  if (!common.run.empty()) findings.path = evaluation_path(common.run, command.eval.label);
+  if (!command.against.empty()) {
+    auto other = load_against(command.against, common.run, command.eval.label);
+    if (!other) return pass(other.error());
+    findings.against = std::move(*other);
+    if (common.model.empty()) return compare_stored(command, std::move(findings));
+  }
   if (common.constitution.empty()) common.constitution = data_path("constitutions/default.toml");
   const auto constitution = load_constitution(common.constitution);
   if (!constitution) return pass(constitution.error());
   Result<std::vector<Prompt>> prompts =
-      common.prompts.empty() ? world_prompts(command.held_out, common.seed) : load_prompts(common.prompts);
+      common.prompts.empty() ? unseen_pocket_prompts(command.held_out, command.eval.seed) : load_prompts(common.prompts);
   if (!prompts) return pass(prompts.error());
+
+  if (!common.run.empty()) {  // before the work, not after it
+    if (Status made = make_folder(common.run); !made) return pass(made.error());
+  }
 
   OpenOptions open;
   EngineOptions& engine = open.engine;
@@ -184,15 +278,18 @@ Result<int> run_eval(EvalCommand command, const EventSink& events) {
     if (!other) return pass(other.error());
   }
   const pocket::PocketOracle oracle(*constitution);
-  command.eval.seed = common.seed;
+  if (findings.against) {  // before the work, not after it
+    const Evaluation planned = planned_evaluation((*model)->info(), *prompts, *constitution, oracle, command.eval);
+    const StoredEvaluation& before = *findings.against;
+    if (Status fits = comparable(before.evaluation, before.path, planned, findings.path); !fits) return pass(fits.error());
+  }
   auto evaluation = evaluate_policy(**model, *prompts, *constitution, oracle, command.eval, events);
   if (!evaluation) return pass(evaluation.error());
-  Findings findings;
   findings.evaluation = std::move(*evaluation);
   if (command.perplexity) {
     auto here = perplexity(**model, texts_of(*prompts), events);
     if (!here) return pass(here.error());
-    auto home = perplexity(**model, texts_of(world_prompts(300, common.seed)), events);
+    auto home = perplexity(**model, texts_of(unseen_pocket_prompts(300, command.eval.seed)), events);
     if (!home) return pass(home.error());
     findings.here = *here;
     findings.home = *home;
@@ -203,11 +300,16 @@ Result<int> run_eval(EvalCommand command, const EventSink& events) {
     findings.judge = std::move(*quality);
   }
   if (!common.run.empty()) {
-    if (Status stored = store(command, findings); !stored) return pass(stored.error());
+    std::error_code none;  // one of an evaluation that was there before says nothing about this one
+    std::filesystem::remove(comparison_path(command), none);
   }
-  if (common.json) print_json(findings);
-  else print(findings, command.eval.label);
-  return 0;
+  // Shown first: what cannot be stored is not lost.
+  const auto concluded = conclude(command, findings, true);
+  if (!common.run.empty()) {
+    if (Status stored = store(command, given, *constitution, findings); !stored) return pass(stored.error());
+  }
+  if (Status answered = all_answered(findings.evaluation); !answered) return pass(answered.error());
+  return concluded;
 }
 
 }  // namespace
@@ -215,29 +317,8 @@ Result<int> run_eval(EvalCommand command, const EventSink& events) {
 void add_eval(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("eval", "violation rate, helpfulness and over-refusal, with intervals");
   const auto options = std::make_shared<EvalCommand>();
-  add_model_option(*command, options->common);
-  add_judge_option(*command, options->common);
-  add_constitution_option(*command, options->common);
-  CLI::Option* prompts = add_prompts_option(*command, options->common);
-  command->add_option("--held-out", options->held_out, "without --prompts: that many held-out prompts of the world")
-      ->capture_default_str()
-      ->excludes(prompts);
-  command->add_option("--world", options->world, "whose oracle rules on the answers; prompts that it does not know are unscored")
-      ->capture_default_str();
-  command->add_option("--judge-cases", options->judge_cases, "measure the judge's own quality on that many of the answers")
-      ->capture_default_str();
-  command->add_flag("--perplexity", options->perplexity, "also say how surprising the prompts are to the model");
-  command->add_option("--label", options->eval.label, "name of this evaluation: base before training, sl after")->capture_default_str();
-  command->add_option("--temperature", options->eval.temperature, "0: greedy")->capture_default_str();
-  command->add_option("--top-p", options->eval.top_p, "sample from the most probable tokens of this total")->capture_default_str();
-  command->add_option("--max-tokens", options->eval.max_tokens, "longest answer")->capture_default_str();
-  add_run_option(*command, options->common);
-  add_seed_option(*command, options->common);
-  add_engine_options(*command, options->common);
+  add_recipe_command(*command, context, "eval", options, run_eval);
   add_json_option(*command, options->common);
-  command->callback([options, &context] {
-    context.action = [options, &context] { return run_eval(*options, context.events); };
-  });
 }
 
 }  // namespace precept

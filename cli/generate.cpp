@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/open_model.h"
 #include "precept/constitution/prompts.h"
 #include "precept/core/io.h"
@@ -153,6 +154,7 @@ Result<int> generate_all(Model& model, const std::vector<Question>& questions, b
   }
   while (model.advance(std::chrono::milliseconds(200)) > 0) {
     if (printer.broken()) break;
+    if (interrupted()) leave_interrupted();
   }
   if (printer.broken()) {
     return failed("cannot write to the standard output", "is the disk full?");

@@ -15,7 +15,7 @@ volatile std::sig_atomic_t interrupts = 0;  // a signal handler can reach nothin
 void on_interrupt(int) {
   interrupts = interrupts + 1;
   if (interrupts > 1) _exit(kExitCode);
-  constexpr char kText[] = "\nprecept: stopping at the next safe point; Ctrl-C again stops now\n";
+  constexpr char kText[] = "\nprecept: stopping at the next safe point; a second Ctrl-C stops now\n";
   [[maybe_unused]] const auto written = write(STDERR_FILENO, kText, sizeof kText - 1);
 }
 
@@ -26,14 +26,18 @@ void watch_interrupts() {
   action.sa_handler = on_interrupt;
   action.sa_flags = SA_RESTART;
   sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
+  struct sigaction before = {};
+  sigaction(SIGINT, nullptr, &before);
+  if (before.sa_handler != SIG_IGN) sigaction(SIGINT, &action, nullptr);  // a background job of a script
+  sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file that may not grow is an error of the write, not the end
 }
 
 bool interrupted() { return interrupts > 0; }
 
 void leave_interrupted() {
   std::fflush(stdout);
-  std::fputs("precept: interrupted; the same command resumes a run folder where it stopped\n", stderr);
+  std::fputs("precept: interrupted; repeat the command: a run folder goes on where it stopped\n", stderr);
   std::fflush(stderr);
   _exit(kExitCode);
 }

@@ -1,8 +1,12 @@
 // precept: one program, one subcommand a file. This file reads the command line, shows errors, and decides the exit code:
-// 0 done, 1 the answer is no, 2 bad usage or input, 3 failed while running, 130 stopped by Ctrl-C.
+// 0 done, 1 the answer is no, 2 bad usage or input, 3 failed while running, 130 stopped by Ctrl-C or SIGTERM.
+
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <exception>
+#include <iostream>
 #include <new>
 #include <string>
 
@@ -16,13 +20,28 @@ namespace {
 
 constexpr const char* kVersion = "precept 0.1.0";
 constexpr const char* kFooter =
-    "Exit codes: 0 done, 1 the answer is no (a check that finds errors), 2 bad usage or input, 3 failed while running.\n"
+    "Exit codes: 0 done, 1 the answer is no (a check that finds errors), 2 bad usage or input, 3 failed while running,\n"
+    "130 stopped by Ctrl-C or SIGTERM.\n"
     "Results go to stdout, progress and messages to stderr. Every run folder resumes: repeat the command.";
 
 int fail(const Error& error) {
   std::fflush(stdout);
   std::fputs(error_text(error).c_str(), stderr);
   return error.kind == ErrorKind::kBadInput ? 2 : 3;
+}
+
+// A stream that is closed would lend its number to the next file opened, and output would land in the run store. In its
+// place stands one that cannot be written (and stderr one that swallows).
+void keep_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) < 0) ::open("/dev/null", stream == STDERR_FILENO ? O_WRONLY : O_RDONLY);
+  }
+}
+
+// The exit code, if everything printed has reached the standard output.
+int printed(int code) {
+  if (std::cout.flush().good() && std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return code;
+  return fail(failed("cannot write to the standard output", "is the disk full, or the reader gone?").value());
 }
 
 void add_commands(CLI::App& app, Context& context) {
@@ -49,6 +68,7 @@ Result<int> act(Context& context) {
 }
 
 int run(int argc, char** argv) {
+  keep_streams();
   Context context;
   CLI::App app("Aligns a language model to a written constitution, and shows the evidence.", "precept");
   app.set_version_flag("--version", kVersion, "print the version");
@@ -61,7 +81,7 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::Success& success) {  // --help, --version
     app.exit(success);
-    return std::fflush(stdout) == 0 ? 0 : 3;
+    return printed(0);
   } catch (const CLI::ParseError& error) {
     return fail(usage_error(app, error));
   }
@@ -78,11 +98,9 @@ int run(int argc, char** argv) {
   watch_interrupts();
   const Result<int> code = act(context);
   progress.finish();
+  if (!code && interrupted()) leave_interrupted();
   if (!code) return fail(code.error());
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-    return fail(failed("cannot write to the standard output", "is the disk full, or the reader gone?").value());
-  }
-  return *code;
+  return printed(*code);
 }
 
 }  // namespace

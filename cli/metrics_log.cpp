@@ -2,9 +2,11 @@
 
 #include <nlohmann/json.hpp>
 
+#include "precept/core/io.h"
+
 namespace precept {
 
-MetricsLog::MetricsLog(const std::string& folder) : out_(folder + "/metrics.jsonl", std::ios::app) {}
+MetricsLog::MetricsLog(const std::string& folder) : out_(append_lines(folder + "/metrics.jsonl")) {}
 
 EventSink MetricsLog::tee(std::string stage, EventSink next) {
   return [this, stage = std::move(stage), next = std::move(next)](const Event& event) {

@@ -66,6 +66,7 @@ Result<std::unique_ptr<Model>> open_model(const std::string& uri, const OpenOpti
     return open_http_model(uri, *http);
   }
   const std::string scripted = "scripted:";
+  if (uri == scripted) return bad_input("scripted: names no file", kForms);
   if (starts_with(uri, scripted)) return open_scripted(uri.substr(scripted.size()));
   std::error_code error;
   if (std::filesystem::is_directory(uri, error)) return open_checkpoint(uri, options);

@@ -102,10 +102,7 @@ void add_pocket(CLI::App& app, Context& context) {
 
   CLI::App* build_command = pocket->add_subcommand("build", "make the corpus, train the tokenizer, pretrain the model");
   const auto build_options = std::make_shared<PocketBuildOptions>();
-  add_fields(*build_command, *build_options);
-  build_command->callback([&context, build_options] {
-    context.action = [&context, build_options] { return build(*build_options, context.events); };
-  });
+  add_recipe_command(*build_command, context, "pocket_build", build_options, build);
 
   const auto add_writer = [&](const char* name, const char* help, Result<int> (*write)(const PocketPromptsOptions&)) {
     CLI::App* command = pocket->add_subcommand(name, help);

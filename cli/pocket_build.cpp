@@ -1,13 +1,17 @@
 #include "cli/pocket_build.h"
 
+#include <filesystem>
 #include <map>
 
 #include <nlohmann/json.hpp>
 
+#include "cli/interrupt.h"
 #include "cli/train_set.h"
+#include "precept/constitution/recipe.h"
 #include "precept/checkpoint/llama_config.h"
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
+#include "precept/core/strict_json.h"
 #include "precept/text/chat_format.h"
 #include "worlds/pocket/documents.h"
 
@@ -43,21 +47,41 @@ LlamaConfig shape(const PocketBuildOptions& options, const TokenizerFiles& files
   return config;
 }
 
-Status write_manifest(const PocketBuildOptions& o, const TrainSummary& summary, std::int64_t parameters) {
+// With every option that is not at its default.
+std::string command_of(PocketBuildOptions made) {
+  PocketBuildOptions usual;
+  std::string command = "precept pocket build --out " + made.out;
+  const auto fields = fields_of(made), defaults = fields_of(usual);
+  for (std::size_t i = 0; i < fields.size(); ++i) {
+    const FieldValue value = fields[i].value();
+    if (!fields[i].rule.in_recipe || value == defaults[i].value()) continue;
+    const auto* text = std::get_if<std::string>(&value);
+    command += " " + flag_of(fields[i].name) + " " + (text ? *text : toml_value(value));
+  }
+  return command;
+}
+
+Status write_manifest(const PocketBuildOptions& o, const TrainSummary& summary) {
+  const auto config = load_llama_config(o.out);  // with --from, another shape than that of the options
+  if (!config) return tl::unexpected(config.error());
   nlohmann::ordered_json manifest;
   manifest["name"] = "pocket";
-  manifest["command"] = "precept pocket build --out " + o.out + " --seed " + std::to_string(o.seed) + " --documents " +
-                        std::to_string(o.documents) + " --batch-tokens " + std::to_string(o.batch_tokens) +
-                        (o.from.empty() ? "" : " --from " + o.from + " --first-document " + std::to_string(o.first_document));
-  manifest["parameters"] = parameters;
+  manifest["command"] = command_of(o);
+  manifest["parameters"] = config->parameters();
   manifest["documents"] = o.documents;
   manifest["tokens"] = summary.tokens;
   manifest["trained_tokens"] = summary.trained_tokens;
   manifest["steps"] = summary.steps;
   manifest["seconds"] = summary.seconds;
+  manifest["precision"] = summary.precision;
   manifest["first_loss"] = summary.first_loss;
   manifest["last_loss"] = summary.last_loss;
   manifest["weights_digest"] = summary.digest;
+  if (const std::string before = o.from + "/manifest.json"; !o.from.empty() && std::filesystem::exists(before)) {
+    const auto text = read_text(before, std::size_t{1} << 20);
+    if (!text) return tl::unexpected(text.error());
+    if (!nested_too_deeply(*text)) manifest["from"] = nlohmann::ordered_json::parse(*text, nullptr, false);
+  }
   for (const char* name : {"model.safetensors", "config.json", "tokenizer.json", "chat.json"}) {
     const auto digest = sha256_file(o.out + "/" + name);
     if (!digest) return tl::unexpected(digest.error());
@@ -92,8 +116,10 @@ Result<TrainSummary> build_pocket(const LmApi& lm, const PocketBuildOptions& opt
   train.batch_tokens = options.batch_tokens;
   train.lr = options.lr;
   train.min_lr_share = 0.05;
+  train.precision = options.precision;
   train.seed = options.seed;
   train.threads = options.threads;
+  train.stop = interrupted;
   for (const auto& folder : {train.state, train.tokenizer_folder}) {
     if (const auto made = make_folder(folder); !made) return tl::unexpected(made.error());
   }
@@ -107,8 +133,13 @@ Result<TrainSummary> build_pocket(const LmApi& lm, const PocketBuildOptions& opt
   }
   auto summary = lm.train(train, set, events);
   if (!summary) return summary;
-  const auto written = write_manifest(options, *summary, train.fresh.parameters());
+  const auto written = write_manifest(options, *summary);
   if (!written) return tl::unexpected(written.error());
+  PocketBuildOptions made = options;
+  const std::string comment = "What this checkpoint is made of, defaults included. Again: precept pocket build --recipe FILE --out DIR\n"
+                              "weights " + summary->digest;
+  const auto kept = write_file(options.out + "/recipe.toml", recipe_text({"pocket_build", fields_of(made)}, comment));
+  if (!kept) return tl::unexpected(kept.error());
   return summary;
 }
 

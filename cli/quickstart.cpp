@@ -32,8 +32,7 @@ Result<int> quickstart(const QuickstartOptions& options, const EventSink& events
 void add_quickstart(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("quickstart", "align the built-in model to a constitution and write the report");
   const auto options = std::make_shared<QuickstartOptions>();
-  add_fields(*command, *options);
-  command->callback([&context, options] { context.action = [&context, options] { return quickstart(*options, context.events); }; });
+  add_recipe_command(*command, context, "quickstart", options, quickstart);
 }
 
 }  // namespace precept

@@ -7,14 +7,21 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/familiarity.h"
+#include "cli/interrupt.h"
+#include "cli/keep_constitution.h"
 #include "cli/locate.h"
 #include "cli/metrics_log.h"
 #include "cli/open_model.h"
 #include "cli/pocket_judge.h"
 #include "cli/run_report.h"
+#include "cli/time_log.h"
 #include "cli/train_set.h"
 #include "precept/checkpoint/safetensors.h"
+#include "precept/constitution/recipe.h"
 #include "precept/core/io.h"
+#include "precept/evaluate/compare.h"
+#include "precept/evaluate/familiarity.h"
 #include "precept/evaluate/judge.h"
 #include "precept/report/summary_json.h"
 #include "precept/revise/export.h"
@@ -26,17 +33,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The held-out prompts come from another seed than those of the loop, and from the held-out split.
-constexpr std::uint64_t kHeldOutSeed = 1'000'003;
-
 // What the stages share.
 struct Session {
   const LmApi& lm;
   const QuickstartOptions& options;
-  const EventSink& events;
+  EventSink events;
   std::string out;
   Constitution constitution;
   std::vector<Prompt> prompts, held_out;
+  std::unique_ptr<RunStore> store;
 
   std::string path(const std::string& name) const { return out + "/" + name; }
   Result<std::unique_ptr<Model>> open(const std::string& folder) const {
@@ -59,17 +64,22 @@ Status write_prompts(const std::vector<Prompt>& prompts, const std::string& path
   return write_file(path, lines);
 }
 
-// One evaluation of the policy on the held-out prompts; one that is there already for this model is taken as it is.
+// One evaluation of the policy on the held-out prompts; one that is there already and would come out the same is taken as
+// it is.
 Result<Evaluation> evaluate(Session& s, Model& model, const std::string& label) {
   const std::string path = s.path("eval-" + label + ".json");
-  if (fs::exists(path)) {
-    auto stored = load_evaluation(path);
-    if (stored && stored->model_digest == model.info().digest && stored->outcomes.size() == s.held_out.size()) return stored;
-  }
   EvalOptions options;
   options.seed = s.options.seed;
   options.label = label;
   const pocket::PocketOracle oracle(s.constitution);
+  if (fs::exists(path)) {
+    const Evaluation planned = planned_evaluation(model.info(), s.held_out, s.constitution, oracle, options);
+    auto stored = load_evaluation(path);
+    if (stored && stored->model_digest == planned.model_digest && comparable(*stored, path, planned, path) &&
+        differing_settings(*stored, planned).empty()) {
+      return stored;
+    }
+  }
   auto evaluation = evaluate_policy(model, s.held_out, s.constitution, oracle, options, s.events);
   if (!evaluation) return evaluation;
   if (const auto written = write_file(path, to_json(*evaluation)); !written) return tl::unexpected(written.error());
@@ -94,33 +104,42 @@ Result<JudgeQuality> measure_judge(Session& s, Model& model, const Evaluation& b
   return quality;
 }
 
-Status run_loop(Session& s, Model& model) {
+ReviseOptions loop_options(const QuickstartOptions& o) {
   ReviseOptions options;
-  options.seed = s.options.seed;
-  options.selection = s.options.selection;
-  options.revise_compliant = s.options.revise_compliant;
-  options.max_rounds = s.options.max_rounds;
+  options.seed = o.seed;
+  options.selection = o.selection;
+  options.revise_compliant = o.revise_compliant;
+  options.max_rounds = o.max_rounds;
+  options.draft_temperature = o.draft_temperature;
   options.draft_max_tokens = 96;
   options.critique_max_tokens = 48;
   options.revision_max_tokens = 96;
-  auto store = RunStore::open(s.out, revise_recipe(options, s.constitution, model.info(), model.info()));
+  return options;
+}
+
+// Before any other work: the store refuses a model or a constitution other than those that the run began with, and
+// whatever else lies in the folder is then of the same. Open to the end, it keeps a second quickstart away.
+Status open_store(Session& s, const Model& model) {
+  auto store = RunStore::open(s.out, revise_recipe(loop_options(s.options), s.constitution, model.info(), model.info()));
   if (!store) return tl::unexpected(store.error());
-  std::vector<RunItem> items;
-  for (const Prompt& prompt : s.prompts) {
-    RunItem item;
-    item.id = prompt.id;
-    item.messages = prompt.messages;
-    item.tags = prompt.tags;
-    items.push_back(std::move(item));
+  s.store = std::make_unique<RunStore>(std::move(*store));
+  if (const auto kept = keep_constitution(s.constitution, s.out); !kept) return kept;
+  if (const auto written = write_prompts(s.prompts, s.path("prompts.jsonl")); !written) return written;
+  return write_prompts(s.held_out, s.path("held-out.jsonl"));
+}
+
+Status run_loop(Session& s, Model& model) {
+  if (const auto set = s.store->set_items(items_of(s.prompts)); !set) return set;
+  if (const auto kept = keep_familiarity(s.out, model, true, sample_texts(s.prompts), s.prompts.size(), s.events); !kept) {
+    return kept;
   }
-  if (const auto set = store->set_items(items); !set) return set;
-  const auto result = revise(s.constitution, options, model, model, *store, s.events);
+  const auto result = revise(s.constitution, loop_options(s.options), model, model, *s.store, s.events);
   if (!result) return tl::unexpected(result.error());
   if (result->failed > 0) {
     return failed(std::to_string(result->failed) + " items failed, the first: " + result->first_failure, "run the same command again to retry them");
   }
   std::string lines;
-  const auto counts = export_run(*store, {}, [&](std::string_view line) {
+  const auto counts = export_run(*s.store, {}, [&](std::string_view line) {
     lines += line;
     return true;
   });
@@ -140,9 +159,11 @@ Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics)
   options.epochs = s.options.epochs;
   options.lr = s.options.lr;
   options.batch_tokens = s.options.batch_tokens;
+  options.precision = s.options.precision;
   options.checkpoint_every = 50;
   options.seed = s.options.seed;
   options.threads = s.options.threads;
+  options.stop = interrupted;
   const auto summary = s.lm.train(options, *set, metrics.tee("sft", s.events));
   if (!summary) return tl::unexpected(summary.error());
   std::error_code ignored;
@@ -150,71 +171,51 @@ Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics)
   return {};
 }
 
-// The options that decide the results, as TOML.
-std::string recipe_text(QuickstartOptions options) {
-  std::string out;
-  for_each_field(options, [&](const char* name, const auto& value, const char* help) {
-    const std::string key = name;
-    if (key == "out" || key == "threads" || key == "batch") return;
-    out += key + " = " + nlohmann::json(value).dump() + "  # " + help + "\n";
-  });
-  return out;
-}
-
 // A folder remembers the recipe it began with; another one is refused with what differs.
-Status keep_recipe(const QuickstartOptions& options) {
+Status keep_recipe(QuickstartOptions options) {
   const std::string path = options.out + "/recipe.toml";
-  const std::string now = recipe_text(options);
-  if (!fs::exists(path)) return write_file(path, now);
-  const auto was = read_file(path);
-  if (!was) return tl::unexpected(was.error());
-  const auto lines = recipe_difference(*was, now);
+  const RecipeSection now = {"quickstart", fields_of(options)};
+  if (!fs::exists(path)) {
+    for (const char* own : {"prompts.jsonl", "held-out.jsonl"}) {
+      if (fs::exists(options.out + "/" + own)) {
+        return bad_input("a file of that name is there already, and would be overwritten", "use another --out", options.out + "/" + own);
+      }
+    }
+    return write_file(path, recipe_text(now, "What this run is made of, defaults included. Again: "
+                                             "precept quickstart --recipe FILE --out DIR"));
+  }
+  QuickstartOptions began;
+  const RecipeSection was = {now.name, fields_of(began)};
+  if (const auto read = read_recipe(path, {was}, was.name); !read) return read;
+  const auto lines = recipe_changes(was.fields, now.fields);
   if (lines.empty()) return {};
   std::string what = "this run began with another recipe:";
   for (const auto& line : lines) what += " [" + line + "]";
   return bad_input(what, "use another --out, or the options it began with", path);
 }
 
-// The constitution as it was, for the report; with it the file beside it that it extends.
-Status keep_constitution(const std::string& file, const std::string& out) {
-  const auto text = read_file(file);
-  if (!text) return tl::unexpected(text.error());
-  const std::size_t key = text->find("\nextends = \"");
-  if (key != std::string::npos) {
-    const std::size_t begin = key + 12;
-    const std::string base = text->substr(begin, text->find('"', begin) - begin);
-    const auto base_text = read_file((fs::path(file).parent_path() / base).string());
-    if (!base_text) return tl::unexpected(base_text.error());
-    if (const auto written = write_file(out + "/" + fs::path(base).filename().string(), *base_text); !written) return written;
-  }
-  const bool prose = fs::path(file).extension() == ".md";
-  return write_file(out + (prose ? "/constitution.md" : "/constitution.toml"), *text);
-}
-
 Result<Session> begin(const LmApi& lm, const QuickstartOptions& options, const EventSink& events) {
-  Session s{lm, options, events, options.out, {}, {}, {}};
-  if (options.prompts < 1 || options.held_out < 1) return bad_input("--prompts and --held-out must be at least 1", "2000 and 1200, for example");
+  Session s{lm, options, events, options.out, {}, {}, {}, {}};
   const std::string file = options.constitution.empty() ? data_path("constitutions/default.toml") : options.constitution;
   auto constitution = load_constitution(file);
   if (!constitution) return tl::unexpected(constitution.error());
   s.constitution = std::move(*constitution);
   if (const auto made = make_folder(s.path("models")); !made) return tl::unexpected(made.error());
   if (const auto kept = keep_recipe(options); !kept) return tl::unexpected(kept.error());
-  if (const auto kept = keep_constitution(file, s.out); !kept) return tl::unexpected(kept.error());
   s.prompts = pocket::pocket_prompts(pocket::Split::kTrain, options.prompts, options.seed);
-  s.held_out = pocket::pocket_prompts(pocket::Split::kHeldOut, options.held_out, options.seed + kHeldOutSeed);
-  if (const auto written = write_prompts(s.prompts, s.path("prompts.jsonl")); !written) return tl::unexpected(written.error());
-  if (const auto written = write_prompts(s.held_out, s.path("held-out.jsonl")); !written) return tl::unexpected(written.error());
+  s.held_out = unseen_pocket_prompts(options.held_out, options.seed);
   return s;
 }
 
 }  // namespace
 
 Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions& options, const EventSink& events) {
-  const auto started = std::chrono::steady_clock::now();
+  const auto began = std::chrono::steady_clock::now();
   auto session = begin(lm, options, events);
   if (!session) return tl::unexpected(session.error());
   Session& s = *session;
+  TimeLog time(s.out, "prepare", began);
+  s.events = time.tee(events);
   MetricsLog metrics(s.out);
   const auto base = pocket_folder();
   if (!base) return tl::unexpected(base.error());
@@ -222,26 +223,33 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
 
   auto model = s.open(base_folder);
   if (!model) return tl::unexpected(model.error());
+  if (const auto opened = open_store(s, **model); !opened) return tl::unexpected(opened.error());
+  time.stage("evaluate base");
   auto before = evaluate(s, **model, "base");
   if (!before) return tl::unexpected(before.error());
+  time.stage("measure the judge");
   const auto judge = measure_judge(s, **model, *before);
   if (!judge) return tl::unexpected(judge.error());
+  time.stage("loop");
   if (const auto looped = run_loop(s, **model); !looped) return tl::unexpected(looped.error());
   model->reset();
 
+  time.stage("train");
   if (!fs::exists(s.path("models/sl/model.safetensors"))) {
     if (const auto trained = train_sl(s, base_folder, metrics); !trained) return tl::unexpected(trained.error());
   }
+  time.stage("evaluate sl");
   auto aligned = s.open(s.path("models/sl"));
   if (!aligned) return tl::unexpected(aligned.error());
   auto sl = evaluate(s, **aligned, "sl");
   if (!sl) return tl::unexpected(sl.error());
 
-  QuickstartResult result{std::move(*before), std::move(*sl), s.path("report.html"), 0};
-  result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - started).count();
-  if (const auto written = write_run_summary(s.out, result.seconds); !written) return tl::unexpected(written.error());
-  if (const auto written = write_run_report(s.out, result.report); !written) return tl::unexpected(written.error());
-  return result;
+  time.stage("report");
+  const std::string report = s.path("report.html");
+  if (const auto written = write_run_report(s.out, report); !written) return tl::unexpected(written.error());
+  time.stop();
+  if (const auto written = write_run_summary(s.out); !written) return tl::unexpected(written.error());
+  return QuickstartResult{std::move(*before), std::move(*sl), report};
 }
 
 }  // namespace precept

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "precept/core/events.h"
+#include "precept/core/fields.h"
 #include "precept/core/result.h"
 #include "precept/evaluate/evaluate.h"
 #include "precept/lm/api.h"
@@ -22,7 +23,9 @@ struct QuickstartOptions {
   int epochs = 3;                       // of SFT
   double lr = 1e-3;                     // of SFT
   int batch_tokens = 4096;              // tokens of one SFT step
+  std::string precision = "auto";       // of the products of SFT: bf16 or fp32; auto: bf16 where the processor has it
   std::string selection = "applicable"; // or "random"
+  double draft_temperature = 0.7;       // of the loop: drafts that are kept are learnt from; evaluations are at 1
   bool revise_compliant = false;        // with "random": the 2022 paper's loop
   int max_rounds = 4;
   int threads = 0;                      // 0: all cores; changes no result
@@ -32,26 +35,27 @@ struct QuickstartOptions {
 // The one list of these options: flags, help and recipe.toml come from it.
 template <class Visit>
 void for_each_field(QuickstartOptions& o, Visit visit) {
-  visit("out", o.out, "run folder");
+  visit("out", o.out, "run folder", beside());
   visit("constitution", o.constitution, "constitution file (default: the one that comes with Precept)");
-  visit("prompts", o.prompts, "prompts of the loop, from the training part of the pocket world");
-  visit("held_out", o.held_out, "prompts of both evaluations, from the held-out part");
-  visit("judge_cases", o.judge_cases, "held-out prompts on which the judge itself is measured");
-  visit("seed", o.seed, "seed of everything");
-  visit("epochs", o.epochs, "passes of the fine-tuning");
-  visit("lr", o.lr, "highest learning rate of the fine-tuning");
-  visit("batch_tokens", o.batch_tokens, "tokens of one step of the fine-tuning");
-  visit("selection", o.selection, "which principles: applicable (asked of the model) or random");
+  visit("prompts", o.prompts, "prompts of the loop, from the training part of the pocket world", between(1, 1e6));
+  visit("held_out", o.held_out, "prompts of both evaluations, from the held-out part", between(1, 1e6));
+  visit("judge_cases", o.judge_cases, "held-out prompts on which the judge itself is measured", between(0, 1e6));
+  visit("seed", o.seed, "seed of everything", any_seed());
+  visit("epochs", o.epochs, "passes of the fine-tuning", between(1, 10'000));
+  visit("lr", o.lr, "highest learning rate of the fine-tuning", above(0, 10));
+  visit("batch_tokens", o.batch_tokens, "tokens of one step of the fine-tuning", between(1, 1e9));
+  visit("precision", o.precision, kPrecisionHelp, one_of({"auto", "bf16", "fp32"}));
+  visit("selection", o.selection, "which principles: applicable (asked of the model) or random", one_of({"applicable", "random"}));
+  visit("draft_temperature", o.draft_temperature, "of the drafts; 0 is greedy", between(0, 10));
   visit("revise_compliant", o.revise_compliant, "revise without judging, max-rounds times (the 2022 paper's way)");
-  visit("max_rounds", o.max_rounds, "critiques and revisions of one item at most");
-  visit("threads", o.threads, "threads; 0: all cores (changes no result)");
-  visit("batch", o.batch, "sequences decoded together (changes no result)");
+  visit("max_rounds", o.max_rounds, "critiques and revisions of one item at most", between(0, 100));
+  visit("threads", o.threads, "threads; 0: all cores (changes no result)", beside(between(0, 1024)));
+  visit("batch", o.batch, "sequences decoded together (changes no result)", beside(between(1, 4096)));
 }
 
 struct QuickstartResult {
   Evaluation base, sl;
   std::string report;  // path of report.html
-  double seconds = 0;  // of all sessions that worked on this run
 };
 
 // Resumes what was interrupted; a finished run is returned as it is. Refuses a folder that began with other options.

@@ -1,7 +1,6 @@
 #include "cli/run_report.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -9,7 +8,10 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/run_traces.h"
+#include "cli/time_log.h"
 #include "precept/core/io.h"
+#include "precept/core/strict_json.h"
 #include "precept/report/report.h"
 #include "precept/report/summary_json.h"
 #include "precept/revise/summary.h"
@@ -24,19 +26,25 @@ constexpr const char* kPocketScope =
     "The pocket world is a synthetic test bed: a small closed world of generated prompts, and an oracle that knows the truth "
     "about each of them. It can show that the loop, the training and the measurements work from end to end, and that the text "
     "of the constitution decides what the model becomes. It cannot show how a large model would behave in real "
-    "conversations: violations here are of a few known kinds, and the language is plain.";
+    "conversations: violations here are of a few known kinds, and the language is plain. The oracle knows answers by the "
+    "phrases of this world. Held-out prompts show two phrasings of each family of requests that no training text has; their "
+    "intervals are about drawing more prompts like these, not about ever newer phrasings.";
 constexpr const char* kOtherScope =
     "These numbers say what one scorer ruled on one set of prompts. They hold for prompts like these and for violations that "
     "this scorer can see, and for nothing else.";
+
+constexpr std::size_t kTraces = 10;
+constexpr const char* kTracesNote = "They are the first items of each kind of ending, in the order of the prompts; nobody picked them.";
 
 // Everything a run folder may hold.
 struct RunFiles {
   std::optional<Evaluation> base, sl;
   std::optional<JudgeQuality> judge;
+  std::optional<Familiarity> familiarity;
   std::optional<ReportLoop> loop;
   std::vector<ReportTrace> traces;
   std::string store_recipe;
-  SummaryFacts facts;
+  TimeSpent time;  // of time.jsonl, or of the summary that is there
   std::vector<std::string> notes;
 };
 
@@ -50,13 +58,16 @@ ReportLoop loop_of(const RunSummary& s) {
   loop.items = s.items - s.pending;
   loop.complied_at_once = s.complied_at_once;
   loop.revised = s.revised;
-  loop.unresolved = s.unsettled;
+  loop.unsettled = s.unsettled;
   loop.unparseable = s.unparseable;
   loop.failed = s.failed;
   loop.rounds = s.by_rounds;
   std::int64_t selected = 0;
   for (const auto& entry : s.principles) selected += entry.second.selected;
-  if (loop.items > 0) loop.selected_per_item = static_cast<double>(selected) / static_cast<double>(loop.items);
+  if (const std::int64_t finished = loop.items - loop.failed; finished > 0) {
+    loop.selected_per_item = static_cast<double>(selected) / static_cast<double>(finished);
+  }
+  if (const double calls = s.calls_per_item(); std::isfinite(calls)) loop.calls_per_item = calls;
   for (int k = 0; k < kStepKinds; ++k) {  // in the order of the loop
     const std::string name = step_name(static_cast<StepKind>(k));
     const auto calls = s.calls.find(name);
@@ -64,81 +75,16 @@ ReportLoop loop_of(const RunSummary& s) {
     const auto tokens = s.tokens.find(name);
     loop.steps.push_back({name, calls->second, tokens == s.tokens.end() ? Usage{} : tokens->second});
   }
+  const auto verdicts = [&s](StepKind kind) {
+    const auto found = s.verdicts.find(step_name(kind));
+    return found == s.verdicts.end() ? VerdictCount{} : found->second;
+  };
+  loop.select = verdicts(StepKind::kSelect);
+  loop.judge = verdicts(StepKind::kJudge);
   return loop;
 }
 
-std::string joined(const std::vector<std::string>& ids) {
-  std::string out;
-  for (const std::string& id : ids) out += (out.empty() ? "" : ", ") + id;
-  return out;
-}
-
-ReportTrace trace_of(const RunItem& item, const std::vector<StepRecord>& steps) {
-  ReportTrace t;
-  t.id = item.id;
-  t.prompt = item.messages;
-  const TraceView seen = view(item, steps);
-  if (seen.draft) t.draft = seen.draft->text;
-  if (seen.final) t.final_answer = seen.final->text;
-  for (const StepRecord& step : steps) {
-    switch (step.kind) {
-      case StepKind::kDraft: break;
-      case StepKind::kSelect:
-        for (const Verdict& v : step.verdicts) {
-          t.selections.push_back({v.principle, v.probability, v.value == Verdict::Value::kYes});
-        }
-        break;
-      case StepKind::kJudge:
-        for (const Verdict& v : step.verdicts) {
-          t.steps.push_back({"judgment", step.round, v.principle, verdict_name(step.kind, v.value), v.probability, ""});
-        }
-        break;
-      case StepKind::kCritique:
-      case StepKind::kRevision:
-        t.steps.push_back({step.kind == StepKind::kCritique ? "critique" : "revision", step.round, joined(step.principles),
-                           "", std::nullopt, step.text});
-        break;
-    }
-  }
-  return t;
-}
-
-// The first items of each kind, in file order: nobody picked them.
-Status read_traces(const RunStore& store, RunFiles& files) {
-  struct Kind {
-    Ending ending;
-    bool long_way;  // more than one round
-    std::size_t most;
-    std::vector<ReportTrace> found;
-  };
-  std::array<Kind, 5> kinds = {{{Ending::kRevised, false, 4, {}},
-                                {Ending::kRevised, true, 2, {}},
-                                {Ending::kComplied, false, 3, {}},
-                                {Ending::kUnsettled, false, 1, {}},
-                                {Ending::kUnparseable, false, 1, {}}}};
-  const auto status = store.visit([&](const RunItem& item, const std::vector<StepRecord>& steps) {
-    int last = 0;
-    for (const StepRecord& step : steps) last = std::max(last, step.round);
-    bool wanting = false;
-    for (Kind& kind : kinds) {
-      const bool fits = kind.ending == item.ending && (item.ending != Ending::kRevised || kind.long_way == (last > 1));
-      if (fits && kind.found.size() < kind.most) kind.found.push_back(trace_of(item, steps));
-      wanting = wanting || kind.found.size() < kind.most;
-    }
-    return wanting;
-  });
-  if (!status) return status;
-  for (Kind& kind : kinds) {
-    for (ReportTrace& t : kind.found) files.traces.push_back(std::move(t));
-  }
-  if (files.traces.size() > 10) files.traces.resize(10);
-  if (!files.traces.empty()) {
-    files.notes.push_back("The traces are the first items of each kind of ending in the order of the prompts; none was picked.");
-  }
-  return {};
-}
-
-Status read_store(const std::string& run, RunFiles& files) {
+Status read_store(const std::string& run, bool with_traces, RunFiles& files) {
   if (!exists(run + "/run.db")) return {};
   const auto store = RunStore::open_readonly(run);
   if (!store) return tl::unexpected(store.error());
@@ -150,10 +96,14 @@ Status read_store(const std::string& run, RunFiles& files) {
     files.notes.push_back("The loop is not finished: " + std::to_string(summary->pending) + " of " +
                           std::to_string(summary->items) + " items are still open.");
   }
-  return read_traces(*store, files);
+  if (!with_traces) return {};
+  auto traces = pick_traces(*store, kTraces);
+  if (!traces) return tl::unexpected(traces.error());
+  files.traces = std::move(*traces);
+  return {};
 }
 
-Result<RunFiles> read_run(const std::string& run) {
+Result<RunFiles> read_run(const std::string& run, bool with_traces) {
   std::error_code ignored;
   if (!fs::is_directory(run, ignored)) return bad_input("no such run folder", "name the folder given as --run before", run);
   RunFiles files;
@@ -169,16 +119,25 @@ Result<RunFiles> read_run(const std::string& run) {
     if (!judge) return tl::unexpected(judge.error());
     files.judge = std::move(*judge);
   }
-  if (const auto stored = read_store(run, files); !stored) return tl::unexpected(stored.error());
-  if (exists(run + "/summary.json")) {
+  if (exists(run + "/familiarity.json")) {
+    auto familiarity = load_familiarity(run + "/familiarity.json");
+    if (!familiarity) return tl::unexpected(familiarity.error());
+    files.familiarity = std::move(*familiarity);
+  }
+  if (const auto stored = read_store(run, with_traces, files); !stored) return tl::unexpected(stored.error());
+  auto time = read_time_log(run);
+  if (!time) return tl::unexpected(time.error());
+  files.time = std::move(*time);
+  if (files.time.stages.empty() && exists(run + "/summary.json")) {
     const auto facts = load_summary_facts(run + "/summary.json");
     if (!facts) return tl::unexpected(facts.error());
-    files.facts = *facts;
+    files.time.seconds = facts->seconds;
+    files.time.peak_rss_mb = facts->peak_rss_mb;
   }
   return files;
 }
 
-// One curve for each stage and name. Where training was resumed, the last value of a step counts.
+// One curve for each stage and name: of the last training. Where it was resumed, the last value of a step counts.
 Status read_metrics(const std::string& path, ReportInput& input) {
   if (!exists(path)) return {};
   const auto text = read_file(path, std::size_t{128} << 20);
@@ -189,16 +148,17 @@ Status read_metrics(const std::string& path, ReportInput& input) {
   std::string line;
   while (std::getline(lines, line)) {
     if (line.empty()) continue;
-    const auto brackets = std::count_if(line.begin(), line.end(), [](char c) { return c == '[' || c == '{'; });
-    const auto value = brackets > 64 ? nlohmann::json() : nlohmann::json::parse(line, nullptr, false);
+    const auto value = nested_too_deeply(line) ? nlohmann::json() : nlohmann::json::parse(line, nullptr, false);
     const auto has = [&value](const char* key) { return value.is_object() && value.contains(key); };
     if (!has("stage") || !has("name") || !has("step") || !has("value") || !value["stage"].is_string() ||
         !value["name"].is_string() || !value["step"].is_number() || !value["value"].is_number()) {
       ++unread;  // a run that was killed may have left half a line
       continue;
     }
-    curves[{value["stage"].get<std::string>(), value["name"].get<std::string>()}][value["step"].get<double>()] =
-        value["value"].get<double>();
+    auto& curve = curves[{value["stage"].get<std::string>(), value["name"].get<std::string>()}];
+    const double step = value["step"].get<double>();
+    if (step == 1) curve.clear();  // another training begins
+    curve[step] = value["value"].get<double>();
   }
   if (unread > 0) input.notes.push_back(std::to_string(unread) + " lines of metrics.jsonl could not be read.");
   for (const auto& entry : curves) {
@@ -220,21 +180,23 @@ bool in_pocket_world(const RunFiles& files) {
 
 }  // namespace
 
-Status write_run_summary(const std::string& run, double seconds) {
-  const auto files = read_run(run);
+Status write_run_summary(const std::string& run) {
+  const auto files = read_run(run, false);
   if (!files) return tl::unexpected(files.error());
   SummaryInput input;
   if (files->base) input.base = &*files->base;
   if (files->sl) input.sl = &*files->sl;
   if (files->judge) input.judge = &*files->judge;
+  if (files->familiarity) input.familiarity = &*files->familiarity;
   if (files->loop) input.loop = &*files->loop;
-  input.seconds = seconds > 0 ? seconds : files->facts.seconds;
-  input.peak_rss_mb = seconds > 0 || files->facts.peak_rss_mb <= 0 ? peak_rss_mb() : files->facts.peak_rss_mb;
+  input.stages = files->time.stages;
+  input.seconds = files->time.seconds;
+  input.peak_rss_mb = files->time.peak_rss_mb > 0 ? files->time.peak_rss_mb : peak_rss_mb();
   return write_file(run + "/summary.json", summary_json(input));
 }
 
 Status write_run_report(const std::string& run, const std::string& out) {
-  auto files = read_run(run);
+  auto files = read_run(run, true);
   if (!files) return tl::unexpected(files.error());
   if (!files->base && !files->sl && !files->loop && !files->judge) {
     return bad_input("there is nothing to report: neither run.db nor an evaluation",
@@ -267,10 +229,13 @@ Status write_run_report(const std::string& run, const std::string& out) {
   input.base = std::move(files->base);
   input.sl = std::move(files->sl);
   input.judge = std::move(files->judge);
+  input.familiarity = std::move(files->familiarity);
   input.loop = std::move(files->loop);
   input.traces = std::move(files->traces);
-  input.seconds = files->facts.seconds;
-  input.peak_rss_mb = files->facts.peak_rss_mb;
+  input.traces_note = kTracesNote;
+  input.stages = std::move(files->time.stages);
+  input.seconds = files->time.seconds;
+  input.peak_rss_mb = files->time.peak_rss_mb;
   return write_report(input, out);
 }
 

@@ -7,9 +7,9 @@
 
 namespace precept {
 
-// Writes RUN/summary.json from eval-base.json, eval-sl.json, judge.json and run.db, as far as they exist. With
-// seconds <= 0 those of the summary that is there, and its peak memory, are kept.
-Status write_run_summary(const std::string& run, double seconds);
+// Writes RUN/summary.json from eval-base.json, eval-sl.json, judge.json, familiarity.json, time.jsonl and run.db, as far as they
+// exist. Without time.jsonl the seconds and the peak memory of the summary that is there are kept.
+Status write_run_summary(const std::string& run);
 
 // Writes the report of a run folder to `out`. Parts that are missing are left out; parts that cannot be read are
 // an Error.

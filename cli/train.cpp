@@ -1,11 +1,13 @@
 // precept train sft: trains a checkpoint on the final answers of a run.
 
 #include <cstdio>
+#include <filesystem>
 #include <memory>
 
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/interrupt.h"
 #include "cli/lm_library.h"
 #include "cli/metrics_log.h"
 #include "cli/open_model.h"
@@ -14,25 +16,6 @@
 
 namespace precept {
 
-// The one list of the options of training. Outside the unnamed namespace, where add_fields looks for it.
-template <class Visit>
-static void for_each_field(TrainOptions& o, Visit visit) {
-  visit("epochs", o.epochs, "passes over the data");
-  visit("lr", o.lr, "highest learning rate");
-  visit("min_lr_share", o.min_lr_share, "the cosine ends at this share of the learning rate");
-  visit("warmup_share", o.warmup_share, "share of all steps in which the learning rate rises");
-  visit("batch_tokens", o.batch_tokens, "tokens of one step");
-  visit("max_tokens", o.max_tokens, "longest example; longer ones are cut and counted");
-  visit("weight_decay", o.weight_decay, "decoupled, of matrices only");
-  visit("beta1", o.beta1, "AdamW");
-  visit("beta2", o.beta2, "AdamW");
-  visit("clip_norm", o.clip_norm, "global gradient norm; 0: none");
-  visit("checkpoint_every", o.checkpoint_every, "steps between resumable states");
-  visit("state", o.state, "folder of the resumable state (default: OUT.state)");
-  visit("seed", o.seed, "order of the examples");
-  visit("threads", o.threads, "threads; 0: all cores");
-}
-
 namespace {
 
 struct SftOptions {
@@ -40,6 +23,31 @@ struct SftOptions {
   bool json = false;
   TrainOptions train;
 };
+
+// The one list of the options of fine-tuning.
+template <class Visit>
+void for_each_field(SftOptions& o, Visit visit) {
+  TrainOptions& t = o.train;
+  visit("model", o.model, "pocket, or a checkpoint folder to start from");
+  visit("data", o.data, "JSONL with prompt and completion, or messages (default: sft.jsonl of --run)");
+  visit("run", o.run, kRunHelp, beside());
+  visit("out", o.out, "checkpoint folder to write (default: models/sl of --run)", beside());
+  visit("epochs", t.epochs, "passes over the data", between(1, 10'000));
+  visit("lr", t.lr, "highest learning rate", above(0, 10));
+  visit("min_lr_share", t.min_lr_share, "the cosine ends at this share of the learning rate", between(0, 1));
+  visit("warmup_share", t.warmup_share, "share of all steps in which the learning rate rises", between(0, 1));
+  visit("batch_tokens", t.batch_tokens, "tokens of one step", between(1, 1e9));
+  visit("max_tokens", t.max_tokens, "longest example; longer ones are cut and counted", between(2, 1e6));
+  visit("weight_decay", t.weight_decay, "decoupled, of matrices only", between(0, 1000));
+  visit("beta1", t.beta1, "AdamW", between(0, 0.999999));
+  visit("beta2", t.beta2, "AdamW", between(0, 0.999999));
+  visit("clip_norm", t.clip_norm, "global gradient norm; 0: none", between(0, 1e9));
+  visit("checkpoint_every", t.checkpoint_every, "steps between resumable states", beside(between(0, 1e9)));
+  visit("state", t.state, "folder of the resumable state (default: OUT.state)", beside());
+  visit("precision", t.precision, kPrecisionHelp, one_of({"auto", "bf16", "fp32"}));
+  visit("seed", t.seed, "order of the examples", any_seed());
+  visit("threads", t.threads, kThreadsHelp, threads_rule());
+}
 
 Result<int> sft(SftOptions options, const EventSink& events) {
   if (options.data.empty() && options.run.empty()) return bad_input("nothing to train on", "give --data FILE or --run DIR");
@@ -53,24 +61,36 @@ Result<int> sft(SftOptions options, const EventSink& events) {
   }
   const auto files = load_tokenizer_files(from);
   if (!files) return tl::unexpected(files.error());
-  const auto set = load_sft_set(data, *files);
-  if (!set) return tl::unexpected(set.error());
+  auto set = load_sft_set(data, *files);
+  if (!set) {
+    Error error = set.error();
+    if (options.data.empty() && !std::filesystem::exists(data)) {
+      error.hint = "write it first: precept export --what sft --run " + options.run + " --out " + data;
+    }
+    return tl::unexpected(std::move(error));
+  }
   const auto lm = lm_library();
   if (!lm) return tl::unexpected(lm.error());
 
   TrainOptions& train = options.train;
   train.from = from;
   train.out = options.out;
+  train.stop = interrupted;
   if (train.state.empty()) train.state = options.out + ".state";
   const std::string log_folder = options.run.empty() ? options.out : options.run;
   if (const auto made = make_folder(log_folder); !made) return tl::unexpected(made.error());
   MetricsLog metrics(log_folder);
   const auto summary = (*lm)->train(train, *set, metrics.tee("sft", events));
   if (!summary) return tl::unexpected(summary.error());
+  options.data = data;
+  const std::string comment = "What this checkpoint is made of, defaults included. Again: precept train sft --recipe FILE --out DIR\n"
+                              "weights " + summary->digest;
+  const auto kept = write_file(train.out + "/recipe.toml", recipe_text({"sft", fields_of(options)}, comment));
+  if (!kept) return tl::unexpected(kept.error());
   if (options.json) {
     const nlohmann::ordered_json out = {{"out", train.out}, {"digest", summary->digest}, {"steps", summary->steps},
                                         {"examples", summary->examples}, {"truncated", summary->truncated},
-                                        {"tokens", summary->tokens}, {"trained_tokens", summary->trained_tokens},
+                                        {"precision", summary->precision}, {"tokens", summary->tokens}, {"trained_tokens", summary->trained_tokens},
                                         {"first_loss", summary->first_loss}, {"last_loss", summary->last_loss},
                                         {"seconds", summary->seconds}, {"tokens_per_s", summary->tokens_per_s}};
     std::printf("%s\n", out.dump().c_str());
@@ -94,13 +114,8 @@ void add_train(CLI::App& app, Context& context) {
   const auto options = std::make_shared<SftOptions>();
   options->train.lr = 1e-3;
   options->train.epochs = 3;
-  command->add_option("--model", options->model, "pocket, or a checkpoint folder to start from")->capture_default_str();
-  command->add_option("--data", options->data, "JSONL with prompt and completion, or messages (default: sft.jsonl of --run)");
-  command->add_option("--run", options->run, "run folder");
-  command->add_option("--out", options->out, "checkpoint folder to write (default: models/sl of --run)");
+  add_recipe_command(*command, context, "sft", options, sft);
   command->add_flag("--json", options->json, "for machines: JSON on stdout");
-  add_fields(*command, options->train);
-  command->callback([&context, options] { context.action = [&context, options] { return sft(*options, context.events); }; });
 }
 
 }  // namespace precept

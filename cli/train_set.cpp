@@ -1,6 +1,9 @@
 #include "cli/train_set.h"
 
+#include <algorithm>
+#include <functional>
 #include <sstream>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -17,6 +20,7 @@ namespace {
 constexpr float kPersonWeight = 0.05f;
 // A verdict is one token of many; this keeps it from drowning.
 constexpr float kVerdictWeight = 2.0f;
+constexpr std::uint64_t kDigestDocuments = 1000;
 
 TrainExample weighted(const ChatTokens& chat, float answer, float other) {
   TrainExample out;
@@ -26,31 +30,61 @@ TrainExample weighted(const ChatTokens& chat, float answer, float other) {
   return out;
 }
 
-std::string text_of(const nlohmann::json& object, const char* key) {
-  const auto it = object.find(key);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
+// One line: its turns, and the first of those to learn.
+struct Line {
+  Conversation turns;
+  std::size_t first_answer = 0;
+};
+
+constexpr const char* kShapes = "each line needs \"prompt\" and \"completion\", or \"messages\" that end with the assistant";
+
+// The turns of one value: a text, or a list of role and content. False: neither.
+bool add_turns(const nlohmann::json& value, const char* role_of_text, Conversation& turns) {
+  if (value.is_string()) {
+    if (role_of_text == nullptr) return false;
+    turns.push_back({role_of_text, value.get<std::string>()});
+    return true;
+  }
+  if (!value.is_array()) return false;
+  for (const auto& turn : value) {
+    if (!turn.is_object()) return false;
+    const auto role = turn.find("role"), content = turn.find("content");
+    if (role == turn.end() || content == turn.end() || !role->is_string() || !content->is_string()) return false;
+    turns.push_back({role->get<std::string>(), content->get<std::string>()});
+  }
+  return true;
 }
 
-// The conversation of one line; empty when the line has none of the known shapes.
-Conversation conversation_of(const nlohmann::json& line) {
-  Conversation out;
-  const auto add_all = [&](const nlohmann::json& turns) {
-    for (const auto& turn : turns) {
-      if (turn.is_object()) out.push_back({text_of(turn, "role"), text_of(turn, "content")});
+// Other columns, as data sets have them, are passed over.
+Result<Line> read_line(const nlohmann::json& json, const std::string& path, int number) {
+  Line out;
+  const bool whole = json.contains("messages");
+  for (const char* key : {"messages", "prompt", "completion"}) {
+    if (whole != (std::string_view(key) == "messages")) continue;
+    if (!json.contains(key)) return bad_input("no answer to train on", kShapes, path, number);
+    if (std::string_view(key) == "completion") out.first_answer = out.turns.size();  // nobody judged what was said in the prompt
+    const char* role = whole ? nullptr : std::string_view(key) == "prompt" ? "user" : "assistant";
+    if (!add_turns(json[key], role, out.turns)) {
+      return bad_input("\"" + std::string(key) + "\" is neither a text nor a list of {\"role\", \"content\"}", kShapes, path, number);
     }
-  };
-  if (line.contains("messages") && line["messages"].is_array()) {
-    add_all(line["messages"]);
-    return out;
   }
-  for (const char* key : {"prompt", "completion"}) {
-    if (!line.contains(key)) return {};
-    if (line[key].is_array()) add_all(line[key]);
-    else if (line[key].is_string()) {
-      out.push_back({std::string(key) == "prompt" ? "user" : "assistant", line[key].get<std::string>()});
-    }
+  if (out.first_answer >= out.turns.size() || out.turns.back().role != "assistant" || out.turns.back().content.empty()) {
+    return bad_input("no answer to train on", kShapes, path, number);
   }
   return out;
+}
+
+// Over tokens and weights, so that another text, tokenizer, chat format or weighting is another set.
+std::string digest_of(const std::function<TrainExample(std::uint64_t)>& example, std::uint64_t count) {
+  std::string bytes;
+  for (std::uint64_t i = 0; i < count; ++i) {
+    const TrainExample one = example(i);
+    const std::uint64_t size = one.tokens.size();
+    bytes.append(reinterpret_cast<const char*>(&size), sizeof size);
+    bytes.append(reinterpret_cast<const char*>(one.tokens.data()), size * sizeof one.tokens[0]);
+    bytes.append(reinterpret_cast<const char*>(one.weights.data()), one.weights.size() * sizeof one.weights[0]);
+  }
+  return sha256(bytes);
 }
 
 }  // namespace
@@ -66,12 +100,9 @@ Result<TrainSet> load_sft_set(const std::string& path, const TokenizerFiles& fil
     if (nested_too_deeply(line)) return bad_input("nested deeper than " + std::to_string(kMaxJsonDepth), "one flat object a line", path, number);
     const auto json = nlohmann::json::parse(line, nullptr, false);
     if (!json.is_object()) return bad_input("not a JSON object", "one object a line", path, number);
-    const Conversation conversation = conversation_of(json);
-    if (conversation.empty() || conversation.back().role != "assistant" || conversation.back().content.empty()) {
-      return bad_input("no answer to train on", "each line needs \"prompt\" and \"completion\", or \"messages\" that end with the assistant",
-                       path, number);
-    }
-    const auto chat = tokenize_chat(files.tokenizer, files.chat, conversation);
+    const auto read = read_line(json, path, number);
+    if (!read) return tl::unexpected(read.error());
+    const auto chat = tokenize_chat(files.tokenizer, files.chat, read->turns, read->first_answer);
     if (!chat) return bad_input(chat.error().what, chat.error().hint, path, number);
     examples->push_back(weighted(*chat, 1.0f, 0.0f));
   }
@@ -79,14 +110,13 @@ Result<TrainSet> load_sft_set(const std::string& path, const TokenizerFiles& fil
   TrainSet set;
   set.count = examples->size();
   set.example = [examples](std::uint64_t i) { return (*examples)[i]; };
-  set.digest = sha256(*text);
+  set.digest = digest_of(set.example, set.count);
   return set;
 }
 
 TrainSet pocket_train_set(std::uint64_t seed, std::uint64_t count, const TokenizerFiles& files) {
   TrainSet set;
   set.count = count;
-  set.digest = sha256("pocket corpus " + std::to_string(seed) + " " + files.tokenizer.digest());
   set.example = [seed, files](std::uint64_t i) {
     const pocket::Document document = pocket::make_document(seed, i);
     const auto chat = tokenize_chat(files.tokenizer, files.chat, document.messages);
@@ -95,6 +125,8 @@ TrainSet pocket_train_set(std::uint64_t seed, std::uint64_t count, const Tokeniz
     return weighted(*chat, verdict ? kVerdictWeight : 1.0f,
                     document.kind == pocket::DocumentKind::kChat ? kPersonWeight : 0.0f);
   };
+  // Another world, tokenizer or weighting shows in the first documents.
+  set.digest = std::to_string(seed) + " " + digest_of(set.example, std::min(count, kDigestDocuments));
   return set;
 }
 

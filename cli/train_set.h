@@ -11,8 +11,8 @@
 
 namespace precept {
 
-// Supervised examples of a JSONL file in TRL's shapes: {"prompt", "completion"} or {"messages"}.
-// Only the assistant's tokens carry weight: in the messages form those of every assistant turn.
+// Supervised examples of a JSONL file in TRL's shapes: {"prompt", "completion"} or {"messages"}. Only the assistant's
+// tokens carry weight: those of the completion, and in the messages form those of every assistant turn.
 // Errors name file and line.
 Result<TrainSet> load_sft_set(const std::string& path, const TokenizerFiles& files);
 

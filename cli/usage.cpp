@@ -45,6 +45,12 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
   return best.empty() ? see_help(app) : "did you mean " + best + "?";
 }
 
+std::string one_of(const CLI::App* app) {
+  std::string list;
+  for (const std::string& name : command_names(app)) list += (list.empty() ? "" : ", ") + name;
+  return "one of: " + list + "; " + see_help(app);
+}
+
 Error unexpected_word(const CLI::App* app, const std::string& word) {
   if (word.size() > 1 && word[0] == '-') {
     const std::string flag = word.substr(0, word.find('='));
@@ -53,7 +59,8 @@ Error unexpected_word(const CLI::App* app, const std::string& word) {
   }
   const std::vector<std::string> commands = command_names(app);
   if (!commands.empty()) {
-    return bad_input("unknown command " + in_quotes(word), did_you_mean(word, commands, app)).value();
+    const std::string best = nearest(word, commands);
+    return bad_input("unknown command " + in_quotes(word), best.empty() ? one_of(app) : "did you mean " + best + "?").value();
   }
   return bad_input("unexpected argument " + in_quotes(word), see_help(app)).value();
 }
@@ -81,9 +88,7 @@ Error usage_error(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 Error missing_command(const CLI::App& app) {
-  std::string list;
-  for (const std::string& name : command_names(&app)) list += (list.empty() ? "" : ", ") + name;
-  return bad_input(full_name(&app) + " needs a command", "one of: " + list + "; " + see_help(&app)).value();
+  return bad_input(full_name(&app) + " needs a command", one_of(&app)).value();
 }
 
 }  // namespace precept

@@ -1,0 +1,75 @@
+// The commands of the README do what they say, in their order, with less data.
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/cli/program.h"
+
+namespace precept {
+namespace {
+
+namespace fs = std::filesystem;
+
+// What makes a command small: its text as it stands, and with less to do.
+const std::vector<std::pair<std::string, std::string>> kSmaller = {
+    {"precept quickstart ", "precept quickstart --prompts 30 --held-out 12 --judge-cases 6 "},
+    {"--count 100 ", "--count 12 "},
+    {"precept train sft ", "precept train sft --epochs 1 "},
+    {"precept eval --model ", "precept eval --held-out 12 --judge-cases 6 --model "},
+};
+
+class Readme : public ProgramTest {
+ protected:
+  static fs::path source() {
+    const char* root = std::getenv("PRECEPT_SOURCE");
+    return root == nullptr ? "." : root;
+  }
+  // The lines of all ```sh blocks that begin with `word`, without comments.
+  static std::vector<std::string> lines_of(const std::string& file, const std::string& word) {
+    std::istringstream in(slurp(source() / file));
+    std::vector<std::string> lines;
+    bool inside = false;
+    for (std::string line; std::getline(in, line);) {
+      if (line.rfind("```", 0) == 0) inside = line == "```sh";
+      if (!inside || line.rfind(word, 0) != 0) continue;
+      line = line.substr(0, line.find(" #"));
+      lines.push_back(line.substr(0, line.find_last_not_of(' ') + 1));
+    }
+    return lines;
+  }
+};
+
+TEST_F(Readme, BothLanguagesShowTheSameCommands) {
+  for (const char* word : {"precept ", "scripts/"}) {
+    EXPECT_EQ(lines_of("README.md", word), lines_of("README.zh-CN.md", word));
+  }
+  const auto scripts = lines_of("README.md", "scripts/");
+  EXPECT_EQ(scripts.size(), 2U);
+  for (const std::string& script : scripts) EXPECT_EQ(::access((source() / script).c_str(), X_OK), 0) << script;
+}
+
+TEST_F(Readme, EveryCommandRuns) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  fs::create_directory_symlink(fs::absolute(source() / "constitutions"), folder_ / "constitutions");
+  fs::remove(folder_ / "prompts.jsonl");  // a command makes it
+  const auto lines = lines_of("README.md", "precept ");
+  ASSERT_GE(lines.size(), 9U);
+  std::size_t made_small = 0;
+  for (std::string line : lines) {
+    for (const auto& [text, smaller] : kSmaller) {
+      const std::size_t at = line.find(text);
+      if (at == std::string::npos) continue;
+      line.replace(at, text.size(), smaller);
+      ++made_small;
+    }
+    const Ran ran = run(line.substr(std::string("precept ").size()));
+    ASSERT_EQ(ran.code, 0) << line << "\n" << ran.err;
+  }
+  EXPECT_EQ(made_small, kSmaller.size()) << "each of the texts stands in the README";
+  EXPECT_TRUE(fs::exists(path("runs/quickstart/report.html")));
+  EXPECT_TRUE(fs::exists(path("runs/first/report.html")));
+}
+
+}  // namespace
+}  // namespace precept

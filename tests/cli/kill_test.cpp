@@ -172,6 +172,7 @@ void Kill::disturb_train(const std::string& folder, std::int64_t steps, int kill
 }
 
 TEST_F(Kill, AnywhereOnTheWayGivesTheSameBytes) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
   const char* wanted = std::getenv("PRECEPT_KILLS");
   const int kills = wanted == nullptr ? 6 : std::atoi(wanted);
   ASSERT_NO_FATAL_FAILURE(make_prompts(60));
@@ -208,6 +209,7 @@ TEST_F(Kill, AnywhereOnTheWayGivesTheSameBytes) {
 }
 
 TEST_F(Kill, BatchAndThreadsChangeNoByte) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
   ASSERT_NO_FATAL_FAILURE(make_prompts(12));
   std::map<std::string, std::string> expected;
   for (const int batch : {64, 7, 1}) {

@@ -59,6 +59,7 @@ class QuickstartTime : public ProgramTest {
 };
 
 TEST_F(QuickstartTime, IsTheSumOverKilledSessions) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
   ASSERT_NO_FATAL_FAILURE(run_and_kill("evaluate base"));
   // A session of another day that took long and was killed while it wrote.
   const std::string before =

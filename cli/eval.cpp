@@ -206,20 +206,18 @@ std::string comparison_path(const EvalCommand& command) {
   return command.common.run + "/compare-" + command.eval.label + ".json";
 }
 
-// Shows and stores what was found.
-Result<int> conclude(const EvalCommand& command, const Findings& findings, bool evaluated) {
-  const std::string& label = command.eval.label;
-  if (const auto& other = findings.against) {
-    const std::string json = comparison_json(other->evaluation, other->path, findings.evaluation, findings.path);
-    if (Status written = write_file(comparison_path(command), json); !written) return pass(written.error());
-  }
+Status store_comparison(const EvalCommand& command, const Findings& f) {
+  if (!f.against) return {};
+  return write_file(comparison_path(command), comparison_json(f.against->evaluation, f.against->path, f.evaluation, f.path));
+}
+
+void show(const EvalCommand& command, const Findings& findings, bool evaluated) {
   if (command.common.json) {
     print_json(findings);
-    return 0;
+    return;
   }
-  if (evaluated) print(findings, label);
+  if (evaluated) print(findings, command.eval.label);
   if (findings.against) std::fputs(comparison_text(*findings.against, {findings.path, findings.evaluation}).c_str(), stdout);
-  return 0;
 }
 
 Status all_answered(const Evaluation& evaluation) {
@@ -240,7 +238,9 @@ Result<int> compare_stored(const EvalCommand& command, Findings findings) {
   findings.evaluation = std::move(*evaluation);
   const StoredEvaluation& other = *findings.against;
   if (Status fits = comparable(other.evaluation, other.path, findings.evaluation, findings.path); !fits) return pass(fits.error());
-  return conclude(command, findings, false);
+  show(command, findings, false);
+  if (Status stored = store_comparison(command, findings); !stored) return pass(stored.error());
+  return 0;
 }
 
 Result<int> run_eval(EvalCommand command, const EventSink& events) {
@@ -299,17 +299,15 @@ Result<int> run_eval(EvalCommand command, const EventSink& events) {
     if (!quality) return pass(quality.error());
     findings.judge = std::move(*quality);
   }
+  show(command, findings, true);  // first: what cannot be stored is not lost
   if (!common.run.empty()) {
-    std::error_code none;  // one of an evaluation that was there before says nothing about this one
+    std::error_code none;  // that of an evaluation that was here before says nothing about this one
     std::filesystem::remove(comparison_path(command), none);
-  }
-  // Shown first: what cannot be stored is not lost.
-  const auto concluded = conclude(command, findings, true);
-  if (!common.run.empty()) {
     if (Status stored = store(command, given, *constitution, findings); !stored) return pass(stored.error());
+    if (Status stored = store_comparison(command, findings); !stored) return pass(stored.error());
   }
   if (Status answered = all_answered(findings.evaluation); !answered) return pass(answered.error());
-  return concluded;
+  return 0;
 }
 
 }  // namespace

@@ -76,15 +76,18 @@ Result<Line> read_line(const nlohmann::json& json, const std::string& path, int 
 
 // Over tokens and weights, so that another text, tokenizer, chat format or weighting is another set.
 std::string digest_of(const std::function<TrainExample(std::uint64_t)>& example, std::uint64_t count) {
-  std::string bytes;
+  Sha256 digest;
+  const auto add = [&digest](const auto* values, std::size_t size) {
+    digest.update({reinterpret_cast<const char*>(values), size * sizeof *values});
+  };
   for (std::uint64_t i = 0; i < count; ++i) {
     const TrainExample one = example(i);
     const std::uint64_t size = one.tokens.size();
-    bytes.append(reinterpret_cast<const char*>(&size), sizeof size);
-    bytes.append(reinterpret_cast<const char*>(one.tokens.data()), size * sizeof one.tokens[0]);
-    bytes.append(reinterpret_cast<const char*>(one.weights.data()), one.weights.size() * sizeof one.weights[0]);
+    add(&size, 1);
+    add(one.tokens.data(), one.tokens.size());
+    add(one.weights.data(), one.weights.size());
   }
-  return sha256(bytes);
+  return digest.finish();
 }
 
 }  // namespace

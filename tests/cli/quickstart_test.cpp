@@ -33,5 +33,15 @@ TEST_F(Quickstart, RefusesAConstitutionThatWasChangedInBetween) {
   EXPECT_EQ(slurp(path("q/eval-base.json")), base);
 }
 
+TEST_F(Quickstart, OverwritesNoFileOfAnybody) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  const std::string mine = slurp(path("prompts.jsonl"));
+  const Ran ran = run("quickstart --quiet --out . --prompts 12 --held-out 12");
+  EXPECT_EQ(ran.code, 2);
+  EXPECT_NE(ran.err.find("would be overwritten"), std::string::npos) << ran.err;
+  EXPECT_EQ(slurp(path("prompts.jsonl")), mine);
+  EXPECT_FALSE(std::filesystem::exists(path("recipe.toml")));
+}
+
 }  // namespace
 }  // namespace precept

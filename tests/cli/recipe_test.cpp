@@ -102,5 +102,12 @@ TEST_F(RecipeFlag, TheRecipesOfTrainingAndEvaluationToo) {
   EXPECT_EQ(outcomes("e1/eval-sl.json"), outcomes("e2/eval-sl.json"));
 }
 
+TEST_F(RecipeFlag, ARecipeOfTheUserInTheRunFolderStays) {
+  const std::string mine = "# mine\n[revise]\nmodel = \"scripted:script.jsonl\"\nconstitution = \"good.toml\"\nprompts = \"prompts.jsonl\"\n";
+  put("recipe.toml", mine);
+  expect_fine("revise --recipe recipe.toml --run . --quiet");
+  EXPECT_EQ(file("recipe.toml"), mine);
+}
+
 }  // namespace
 }  // namespace precept

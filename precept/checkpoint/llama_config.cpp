@@ -1,5 +1,6 @@
 #include "precept/checkpoint/llama_config.h"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <set>
@@ -11,6 +12,25 @@ namespace precept {
 namespace {
 
 using Json = nlohmann::json;
+
+// One row an architecture: as config.json names it.
+struct Named {
+  Architecture architecture;
+  const char* model_type;
+  const char* class_name;
+};
+constexpr std::array kArchitectures = {Named{Architecture::kLlama, "llama", "LlamaForCausalLM"},
+                                       Named{Architecture::kMistral, "mistral", "MistralForCausalLM"},
+                                       Named{Architecture::kQwen2, "qwen2", "Qwen2ForCausalLM"},
+                                       Named{Architecture::kQwen3, "qwen3", "Qwen3ForCausalLM"}};
+
+const Named& named(Architecture architecture) { return kArchitectures[static_cast<std::size_t>(architecture)]; }
+
+std::string supported_architectures() {
+  std::string text = "supported:";
+  for (const Named& one : kArchitectures) text += std::string(" ") + one.model_type + " (" + one.class_name + ")";
+  return text;
+}
 
 // Keys that do not change what the model computes.
 const std::set<std::string>& harmless_keys() {
@@ -48,13 +68,19 @@ class Reader {
   Status architecture() {
     const Json& type = take("model_type");
     const Json& names = take("architectures");
-    const char* hint = "supported: model_type \"llama\", architectures [\"LlamaForCausalLM\"]";
-    if (type.is_null() && names.is_null()) return refuse("no \"model_type\"", hint);
-    if (!type.is_null() && type != "llama") return refuse("model_type " + in_quotes(type.dump()) + " is not supported", hint);
-    if (!names.is_null() && names != Json::array({"LlamaForCausalLM"})) {
-      return refuse("architectures " + in_quotes(names.dump()) + " is not supported", hint);
+    if (type.is_null() && names.is_null()) return refuse("no \"model_type\"", supported_architectures());
+    for (const Named& one : kArchitectures) {
+      const bool class_fits = names.is_null() || names == Json::array({one.class_name});
+      if ((type.is_null() && class_fits) || type == one.model_type) {
+        if (!class_fits) break;
+        config_.architecture = one.architecture;
+        return {};
+      }
     }
-    return {};
+    const bool by_type = !type.is_null() && std::none_of(kArchitectures.begin(), kArchitectures.end(),
+                                                         [&](const Named& one) { return type == one.model_type; });
+    return by_type ? refuse("model_type " + in_quotes(type.dump()) + " is not supported", supported_architectures())
+                   : refuse("architectures " + in_quotes(names.dump()) + " is not supported", supported_architectures());
   }
 
   // Options that change the computation: only their plain values are supported.
@@ -63,10 +89,8 @@ class Reader {
       const char* key;
       Json plain;
     };
-    for (const Option& option : {Option{"rope_scaling", nullptr}, Option{"attention_bias", false},
-                                 Option{"mlp_bias", false}, Option{"hidden_act", "silu"},
-                                 Option{"quantization_config", nullptr}, Option{"sliding_window", nullptr},
-                                 Option{"partial_rotary_factor", 1.0}}) {
+    for (const Option& option : {Option{"mlp_bias", false}, Option{"hidden_act", "silu"},
+                                 Option{"quantization_config", nullptr}, Option{"partial_rotary_factor", 1.0}}) {
       const Json& value = take(option.key);
       if (value.is_null() || value == option.plain) continue;
       return refuse("\"" + std::string(option.key) + "\": " + in_quotes(value.dump()) + " is not supported",
@@ -76,7 +100,8 @@ class Reader {
       static const std::set<std::string> numbers = {
           "vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
           "num_key_value_heads", "head_dim", "max_position_embeddings", "rms_norm_eps", "rope_theta",
-          "tie_word_embeddings", "bos_token_id", "eos_token_id", "rope_parameters"};
+          "tie_word_embeddings", "bos_token_id", "eos_token_id", "rope_parameters", "rope_scaling", "attention_bias",
+          "sliding_window", "use_sliding_window", "max_window_layers", "layer_types"};
       if (seen_.count(entry.key()) == 0 && numbers.count(entry.key()) == 0 && harmless_keys().count(entry.key()) == 0) {
         return refuse("unknown key " + in_quotes(entry.key()),
                       "it may change what the model computes; remove it if it does not");
@@ -111,15 +136,19 @@ class Reader {
     return {};
   }
 
-  // One id, or a list of ids of which the first counts; checkpoints carry both forms.
-  Status token(const char* key, int& out) {
+  // One id, or a list of ids; checkpoints carry both forms.
+  Status token(const char* key, int& first, std::vector<int>* more) {
     const Json& value = take(key);
     if (value.is_null()) return {};
-    const Json& first = value.is_array() && !value.empty() ? value[0] : value;
-    if (!first.is_number_unsigned() || first.get<std::uint64_t>() >= static_cast<std::uint64_t>(config_.vocab_size)) {
-      return refuse("\"" + std::string(key) + "\": " + in_quotes(value.dump()) + " is no id of the vocabulary", "check the file");
+    const Json list = value.is_array() ? value : Json::array({value});
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      if (!list[i].is_number_unsigned() || list[i].get<std::uint64_t>() >= static_cast<std::uint64_t>(config_.vocab_size)) {
+        return refuse("\"" + std::string(key) + "\": " + in_quotes(value.dump()) + " is no id of the vocabulary", "check the file");
+      }
+      if (i == 0) first = list[i].get<int>();
+      else if (more == nullptr) return refuse("\"" + std::string(key) + "\" is a list", "it must be one id");
+      else more->push_back(list[i].get<int>());
     }
-    out = first.get<int>();
     return {};
   }
 
@@ -130,13 +159,17 @@ class Reader {
     if (fine) fine = integer("intermediate_size", 1, 1 << 20, std::nullopt, c.intermediate_size);
     if (fine) fine = integer("num_hidden_layers", 1, 1024, std::nullopt, c.num_hidden_layers);
     if (fine) fine = integer("num_attention_heads", 1, 1024, std::nullopt, c.num_attention_heads);
-    if (fine) fine = integer("num_key_value_heads", 1, 1024, c.num_attention_heads, c.num_key_value_heads);
+    // Absent keys mean what the Hugging Face class of the architecture makes of them.
+    const bool llama = c.architecture == Architecture::kLlama;
+    if (fine) fine = integer("num_key_value_heads", 1, 1024, llama ? std::optional(c.num_attention_heads) : std::nullopt, c.num_key_value_heads);
     if (fine) fine = integer("head_dim", 1, 4096, c.hidden_size / std::max(1, c.num_attention_heads), c.head_dim);
-    if (fine) fine = integer("max_position_embeddings", 1, 1 << 26, 2048, c.max_position_embeddings);
+    if (fine) fine = integer("max_position_embeddings", 1, 1 << 26, llama ? std::optional(2048) : std::nullopt, c.max_position_embeddings);
+    c.rms_norm_eps = 1e-6;
     if (fine) fine = real("rms_norm_eps", take("rms_norm_eps"), 0, 1, c.rms_norm_eps);
     if (fine) fine = rope();
-    if (fine) fine = token("bos_token_id", c.bos_token_id);
-    if (fine) fine = token("eos_token_id", c.eos_token_id);
+    if (fine) fine = attention();
+    if (fine) fine = token("bos_token_id", c.bos_token_id, nullptr);
+    if (fine) fine = token("eos_token_id", c.eos_token_id, &c.more_eos_token_ids);
     if (!fine) return fine;
     const Json& tied = take("tie_word_embeddings");
     if (!tied.is_null() && !tied.is_boolean()) return refuse("\"tie_word_embeddings\" is neither true nor false", "check the file");
@@ -144,24 +177,142 @@ class Reader {
     return {};
   }
 
-  // rope_theta stands by itself, or (newer files) in rope_parameters of type "default".
-  Status rope() {
-    const Json& parameters = take("rope_parameters");
-    if (!parameters.is_null()) {
-      if (!parameters.is_object() || parameters.value("rope_type", Json("default")) != "default") {
-        return refuse("\"rope_parameters\": " + in_quotes(parameters.dump()) + " is not supported", "supported: rope_type \"default\"");
+  Status flag(const char* key, bool& out) {
+    const Json& value = take(key);
+    if (value.is_null()) return {};
+    if (!value.is_boolean()) return refuse("\"" + std::string(key) + "\" is neither true nor false", "check the file");
+    out = value.get<bool>();
+    return {};
+  }
+
+  // Biases, norms of heads, and where a sliding window holds.
+  Status attention() {
+    LlamaConfig& c = config_;
+    const bool qwen = c.architecture == Architecture::kQwen2 || c.architecture == Architecture::kQwen3;
+    bool bias = false;
+    if (auto fine = flag("attention_bias", bias); !fine) return fine;
+    if (bias && (c.architecture == Architecture::kQwen2 || c.architecture == Architecture::kMistral)) {
+      return refuse("\"attention_bias\" is not supported for " + std::string(named(c.architecture).model_type),
+                    "Qwen2 has biases of q, k and v always, Mistral none");
+    }
+    c.qkv_bias = bias || c.architecture == Architecture::kQwen2;
+    c.out_bias = bias;
+    c.qk_norm = c.architecture == Architecture::kQwen3;
+    bool slides = !qwen;
+    if (auto fine = flag("use_sliding_window", slides); !fine) return fine;
+    if (json_.contains("use_sliding_window") && !qwen) return refuse("\"use_sliding_window\" belongs to Qwen models", "check the file");
+    int window = 0;  // null: none
+    const bool absent = !json_.contains("sliding_window");
+    if (auto fine = integer("sliding_window", 0, 1 << 26, absent && c.architecture != Architecture::kLlama ? 4096 : 0, window); !fine) return fine;
+    if (c.architecture == Architecture::kLlama && window > 0) {
+      return refuse("\"sliding_window\": " + std::to_string(window) + " is not supported for llama", "supported: null or absent");
+    }
+    c.sliding_window = slides ? window : 0;
+    return layers_that_slide(qwen);
+  }
+
+  // Qwen: a list of layer types, or every layer from max_window_layers on. Mistral: all.
+  Status layers_that_slide(bool qwen) {
+    LlamaConfig& c = config_;
+    int first = 0;
+    const Json& types = take("layer_types");
+    if (auto fine = integer("max_window_layers", 0, 1024, qwen ? 28 : 0, first); !fine) return fine;
+    std::vector<bool> slides;
+    for (int i = 0; i < c.num_hidden_layers; ++i) slides.push_back(i >= first);
+    if (!types.is_null()) {
+      if (!types.is_array() || types.size() != slides.size()) {
+        return refuse("\"layer_types\" is not a list of num_hidden_layers entries", "check the file");
       }
-      for (auto entry = parameters.begin(); entry != parameters.end(); ++entry) {
-        if (entry.key() != "rope_type" && entry.key() != "rope_theta") {
-          return refuse("rope_parameters has the unknown key " + in_quotes(entry.key()), "supported: rope_type, rope_theta");
+      for (std::size_t i = 0; i < slides.size(); ++i) {
+        if (types[i] != "full_attention" && types[i] != "sliding_attention") {
+          return refuse("layer_types has " + in_quotes(types[i].dump()), "supported: full_attention, sliding_attention");
         }
-      }
-      const auto theta = parameters.find("rope_theta");
-      if (theta != parameters.end()) {
-        if (auto fine = real("rope_theta", *theta, 1, 1e12, config_.rope_theta); !fine) return fine;
+        slides[i] = types[i] == "sliding_attention";
       }
     }
-    return real("rope_theta", take("rope_theta"), 1, 1e12, config_.rope_theta);
+    const bool some = std::find(slides.begin(), slides.end(), true) != slides.end();
+    if (!types.is_null() && some && c.sliding_window == 0) {
+      return refuse("layer_types asks for sliding attention, but there is no sliding_window", "check the file");
+    }
+    if (!some) c.sliding_window = 0;
+    const bool all = std::find(slides.begin(), slides.end(), false) == slides.end();
+    if (c.sliding_window > 0 && !all) c.slides = std::move(slides);
+    return {};
+  }
+
+  // rope_theta and rope_scaling stand by themselves, or (newer files) together in rope_parameters.
+  Status rope() {
+    const Json& parameters = take("rope_parameters");
+    const Json& scaling = take("rope_scaling");
+    if (auto fine = real("rope_theta", take("rope_theta"), 1, 1e12, config_.rope_theta); !fine) return fine;
+    if (!parameters.is_null() && !scaling.is_null() && parameters != scaling) {
+      return refuse("\"rope_parameters\" and \"rope_scaling\" differ", "keep one of them");
+    }
+    if (!parameters.is_null()) return rope_scaling("rope_parameters", parameters);
+    return scaling.is_null() ? Status{} : rope_scaling("rope_scaling", scaling);
+  }
+
+  Status rope_scaling(const std::string& where, const Json& given) {
+    using Type = RopeScaling::Type;
+    struct Kind {
+      const char* name;
+      Type type;
+      std::set<std::string> keys;
+    };
+    static const std::vector<Kind> kinds = {
+        {"default", Type::kNone, {}},
+        {"linear", Type::kLinear, {"factor"}},
+        {"llama3", Type::kLlama3, {"factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}},
+        {"yarn", Type::kYarn, {"factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "attention_factor",
+                               "mscale", "mscale_all_dim", "truncate"}}};
+    if (!given.is_object()) return refuse("\"" + where + "\" is not an object", "check the file");
+    const Json type = given.value("rope_type", given.value("type", Json("default")));
+    const auto kind = std::find_if(kinds.begin(), kinds.end(), [&](const Kind& one) { return type == one.name; });
+    if (kind == kinds.end()) {
+      return refuse("\"" + where + "\": type " + in_quotes(type.dump()) + " is not supported",
+                    "supported: default, linear, llama3, yarn");
+    }
+    for (auto entry = given.begin(); entry != given.end(); ++entry) {
+      const bool known = entry.key() == "rope_type" || entry.key() == "type" || entry.key() == "rope_theta" || kind->keys.count(entry.key());
+      if (!known) return refuse(where + " has the unknown key " + in_quotes(entry.key()), "it may change what the model computes");
+    }
+    const auto value = [&](const char* key) { return given.value(key, Json()); };
+    RopeScaling& out = config_.rope_scaling;
+    out.type = kind->type;
+    double positions = 0;
+    double mscale = 0, mscale_all_dim = 0;
+    Status fine = real("rope_theta", value("rope_theta"), 1, 1e12, config_.rope_theta);
+    if (fine) fine = real("original_max_position_embeddings", value("original_max_position_embeddings"), 1, 1 << 26, positions);
+    if (fine) fine = real("low_freq_factor", value("low_freq_factor"), 1e-3, 1e6, out.low_freq_factor);
+    if (fine) fine = real("high_freq_factor", value("high_freq_factor"), 1e-3, 1e6, out.high_freq_factor);
+    if (fine) fine = real("beta_fast", value("beta_fast"), 1e-3, 1e6, out.beta_fast);
+    if (fine) fine = real("beta_slow", value("beta_slow"), 1e-3, 1e6, out.beta_slow);
+    if (fine) fine = real("attention_factor", value("attention_factor"), 1e-3, 1e3, out.attention_factor);
+    if (fine) fine = real("mscale", value("mscale"), 0, 1e3, mscale);
+    if (fine) fine = real("mscale_all_dim", value("mscale_all_dim"), 0, 1e3, mscale_all_dim);
+    if (!fine || kind->type == Type::kNone) return fine;
+    out.original_max_position_embeddings = static_cast<int>(positions);
+    if (value("factor").is_null() && kind->type == Type::kYarn && positions > 0) {
+      out.factor = config_.max_position_embeddings / positions;
+    } else if (value("factor").is_null()) {
+      return refuse("\"" + where + "\" lacks \"factor\"", "check the file");
+    }
+    if (fine = real("factor", value("factor"), 1, 1e6, out.factor); !fine) return fine;
+    if (kind->type == Type::kLlama3) {
+      for (const char* key : {"low_freq_factor", "high_freq_factor", "original_max_position_embeddings"}) {
+        if (value(key).is_null()) return refuse("\"" + where + "\" lacks \"" + key + "\"", "check the file");
+      }
+      if (out.high_freq_factor <= out.low_freq_factor) return refuse("high_freq_factor is not above low_freq_factor", "check the file");
+    }
+    if (kind->type == Type::kYarn) {
+      if (!value("truncate").is_null() && !value("truncate").is_boolean()) return refuse("\"truncate\" is neither true nor false", "check the file");
+      out.truncate = value("truncate") != false;
+      if (out.attention_factor == 0 && mscale > 0 && mscale_all_dim > 0) {
+        const auto scale = [&](double by) { return out.factor > 1 ? 0.1 * by * std::log(out.factor) + 1 : 1.0; };
+        out.attention_factor = scale(mscale) / scale(mscale_all_dim);
+      }
+    }
+    return {};
   }
 
   Status sanity() {
@@ -190,7 +341,8 @@ class Reader {
 std::int64_t LlamaConfig::parameters() const {
   const std::int64_t h = hidden_size, f = intermediate_size;
   const std::int64_t q = std::int64_t{num_attention_heads} * head_dim, kv = std::int64_t{num_key_value_heads} * head_dim;
-  const std::int64_t layer = h * q * 2 + h * kv * 2 + h * f * 3 + h * 2;
+  const std::int64_t biases = (qkv_bias ? q + 2 * kv : 0) + (out_bias ? h : 0) + (qk_norm ? 2 * head_dim : 0);
+  const std::int64_t layer = h * q * 2 + h * kv * 2 + h * f * 3 + h * 2 + biases;
   const std::int64_t embeddings = std::int64_t{vocab_size} * h * (tie_word_embeddings ? 1 : 2);
   return num_hidden_layers * layer + embeddings + h;
 }
@@ -204,9 +356,52 @@ Result<LlamaConfig> load_llama_config(const std::string& folder) {
   return Reader(*json, path).run();
 }
 
+namespace {
+
+using Out = nlohmann::ordered_json;
+
+Out rope_scaling_json(const RopeScaling& scaling) {
+  using Type = RopeScaling::Type;
+  if (scaling.type == Type::kNone) return nullptr;
+  Out out = {{"rope_type", scaling.type == Type::kLinear ? "linear" : scaling.type == Type::kLlama3 ? "llama3" : "yarn"},
+             {"factor", scaling.factor}};
+  if (scaling.original_max_position_embeddings > 0) {
+    out["original_max_position_embeddings"] = scaling.original_max_position_embeddings;
+  }
+  if (scaling.type == Type::kLlama3) {
+    out["low_freq_factor"] = scaling.low_freq_factor;
+    out["high_freq_factor"] = scaling.high_freq_factor;
+  }
+  if (scaling.type == Type::kYarn) {
+    out["beta_fast"] = scaling.beta_fast;
+    out["beta_slow"] = scaling.beta_slow;
+    if (scaling.attention_factor > 0) out["attention_factor"] = scaling.attention_factor;
+    if (!scaling.truncate) out["truncate"] = false;
+  }
+  return out;
+}
+
+// What only some architectures write.
+void add_variations(const LlamaConfig& c, Out& out) {
+  const bool qwen = c.architecture == Architecture::kQwen2 || c.architecture == Architecture::kQwen3;
+  if (c.architecture == Architecture::kLlama || c.architecture == Architecture::kQwen3) out["attention_bias"] = c.out_bias;
+  if (c.architecture == Architecture::kLlama) out["mlp_bias"] = false;
+  if (const Out scaling = rope_scaling_json(c.rope_scaling); !scaling.is_null()) out["rope_scaling"] = scaling;
+  if (c.architecture == Architecture::kLlama) return;
+  out["sliding_window"] = c.sliding_window > 0 ? Out(c.sliding_window) : Out();
+  if (!qwen) return;
+  out["use_sliding_window"] = c.sliding_window > 0;
+  if (c.sliding_window == 0) return;
+  out["max_window_layers"] = 0;
+  out["layer_types"] = Out::array();
+  for (int i = 0; i < c.num_hidden_layers; ++i) out["layer_types"].push_back(c.window(i) > 0 ? "sliding_attention" : "full_attention");
+}
+
+}  // namespace
+
 std::string llama_config_json(const LlamaConfig& c) {
-  nlohmann::ordered_json out = {{"architectures", nlohmann::ordered_json::array({"LlamaForCausalLM"})},
-                                {"model_type", "llama"},
+  Out out = {{"architectures", Out::array({named(c.architecture).class_name})},
+                                {"model_type", named(c.architecture).model_type},
                                 {"vocab_size", c.vocab_size},
                                 {"hidden_size", c.hidden_size},
                                 {"intermediate_size", c.intermediate_size},
@@ -218,12 +413,15 @@ std::string llama_config_json(const LlamaConfig& c) {
                                 {"rms_norm_eps", c.rms_norm_eps},
                                 {"rope_theta", c.rope_theta},
                                 {"tie_word_embeddings", c.tie_word_embeddings},
-                                {"hidden_act", "silu"},
-                                {"attention_bias", false},
-                                {"mlp_bias", false},
-                                {"torch_dtype", "bfloat16"}};
-  out["bos_token_id"] = c.bos_token_id >= 0 ? nlohmann::ordered_json(c.bos_token_id) : nlohmann::ordered_json();
-  out["eos_token_id"] = c.eos_token_id >= 0 ? nlohmann::ordered_json(c.eos_token_id) : nlohmann::ordered_json();
+                                {"hidden_act", "silu"}};
+  add_variations(c, out);
+  out["torch_dtype"] = "bfloat16";
+  out["bos_token_id"] = c.bos_token_id >= 0 ? Out(c.bos_token_id) : Out();
+  out["eos_token_id"] = c.eos_token_id >= 0 ? Out(c.eos_token_id) : Out();
+  if (!c.more_eos_token_ids.empty()) {
+    out["eos_token_id"] = Out::array({c.eos_token_id});
+    for (const int id : c.more_eos_token_ids) out["eos_token_id"].push_back(id);
+  }
   return out.dump(1) + "\n";
 }
 

@@ -133,6 +133,15 @@ void expect_invariant(const LlamaConfig& config) {
 TEST(EngineInvariance, PocketShape) { expect_invariant(engine_test::shape_of(192, 6, 6, 6, 32, 512, true)); }
 TEST(EngineInvariance, OddShape) { expect_invariant(engine_test::odd_shape()); }
 
+TEST(EngineInvariance, WindowsBiasesAndNormsOfHeads) {
+  LlamaConfig config = engine_test::odd_shape();
+  config.architecture = Architecture::kQwen3;
+  config.qk_norm = config.qkv_bias = config.out_bias = true;
+  config.sliding_window = 23;
+  config.slides = {true, false, true};
+  expect_invariant(config);
+}
+
 TEST(EngineInvariance, SharedPromptInFlightIsComputedOnce) {
   const Checkpoint checkpoint(engine_test::odd_shape());
   const auto model = checkpoint.open();

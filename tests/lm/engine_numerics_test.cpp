@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tests/lm/engine_support.h"
+#include "tests/support/variations.h"
 
 namespace precept {
 namespace {
@@ -29,16 +30,16 @@ Vector normed(const Tensors& t, const std::string& name, const Vector& x, double
   return y;
 }
 
-void rotate(Vector& x, int head_dim, int position, double theta) {
-  for (std::size_t head = 0; head < x.size(); head += static_cast<std::size_t>(head_dim)) {
-    for (int i = 0; i < head_dim / 2; ++i) {
-      const double angle = position * std::pow(theta, -2.0 * i / head_dim);
-      double& a = x[head + i];
-      double& b = x[head + i + head_dim / 2];
-      const double low = a * std::cos(angle) - b * std::sin(angle);
-      b = b * std::cos(angle) + a * std::sin(angle);
-      a = low;
-    }
+void add(Vector& x, const Tensors& t, const std::string& name) {
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] += static_cast<double>(t.values.at(name)[i]);
+}
+
+// Each head of q or k normed by itself, with one weight for all.
+void norm_heads(Vector& x, const Tensors& t, const std::string& name, const LlamaConfig& c) {
+  for (std::size_t head = 0; head < x.size(); head += static_cast<std::size_t>(c.head_dim)) {
+    const auto from = x.begin() + static_cast<std::ptrdiff_t>(head);
+    const Vector one = normed(t, name, Vector(from, from + c.head_dim), c.rms_norm_eps);
+    std::copy(one.begin(), one.end(), from);
   }
 }
 
@@ -57,25 +58,36 @@ std::vector<Vector> reference(const LlamaConfig& c, const Tensors& t, const std:
       Vector q = times(t, name + "self_attn.q_proj.weight", h);
       keys[layer].push_back(times(t, name + "self_attn.k_proj.weight", h));
       values[layer].push_back(times(t, name + "self_attn.v_proj.weight", h));
-      rotate(q, D, p, c.rope_theta);
-      rotate(keys[layer].back(), D, p, c.rope_theta);
+      if (c.qkv_bias) {
+        add(q, t, name + "self_attn.q_proj.bias");
+        add(keys[layer].back(), t, name + "self_attn.k_proj.bias");
+        add(values[layer].back(), t, name + "self_attn.v_proj.bias");
+      }
+      if (c.qk_norm) {
+        norm_heads(q, t, name + "self_attn.q_norm.weight", c);
+        norm_heads(keys[layer].back(), t, name + "self_attn.k_norm.weight", c);
+      }
+      reference_rotate(q, c, p);
+      reference_rotate(keys[layer].back(), c, p);
+      const int seen = reference_first_seen(c, layer, p);
       Vector mixed(q.size());
       for (int head = 0; head < c.num_attention_heads; ++head) {
         const int kv = head / group * D;
         Vector weight;
         double top = -1e300, sum = 0;
-        for (int j = 0; j <= p; ++j) {
+        for (int j = seen; j <= p; ++j) {
           double s = 0;
           for (int d = 0; d < D; ++d) s += q[head * D + d] * keys[layer][j][kv + d];
           weight.push_back(s / std::sqrt(static_cast<double>(D)));
           top = std::max(top, weight.back());
         }
         for (double& w : weight) sum += (w = std::exp(w - top));
-        for (int j = 0; j <= p; ++j) {
-          for (int d = 0; d < D; ++d) mixed[head * D + d] += weight[j] / sum * values[layer][j][kv + d];
+        for (int j = seen; j <= p; ++j) {
+          for (int d = 0; d < D; ++d) mixed[head * D + d] += weight[j - seen] / sum * values[layer][j][kv + d];
         }
       }
-      const Vector out = times(t, name + "self_attn.o_proj.weight", mixed);
+      Vector out = times(t, name + "self_attn.o_proj.weight", mixed);
+      if (c.out_bias) add(out, t, name + "self_attn.o_proj.bias");
       for (std::size_t i = 0; i < x.size(); ++i) x[i] += out[i];
       h = normed(t, name + "post_attention_layernorm.weight", x, c.rms_norm_eps);
       Vector gate = times(t, name + "mlp.gate_proj.weight", h);
@@ -134,6 +146,14 @@ TEST(EngineNumerics, Fp32CheckpointLikeTheReference) { expect_like_reference(eng
 TEST(EngineNumerics, WideHeadsLikeTheReference) {
   expect_like_reference(engine_test::shape_of(64, 2, 4, 2, 64, 96, true), true);
 }
+
+class EngineVariations : public testing::TestWithParam<Variation> {};
+TEST_P(EngineVariations, LikeTheReference) { expect_like_reference(GetParam().config, true); }
+INSTANTIATE_TEST_SUITE_P(OddShape, EngineVariations, testing::ValuesIn(variations(engine_test::odd_shape())),
+                         [](const auto& shape) { return shape.param.name; });
+INSTANTIATE_TEST_SUITE_P(WideHeads, EngineVariations,
+                         testing::ValuesIn(variations(engine_test::shape_of(64, 2, 4, 2, 128, 96, true))),
+                         [](const auto& shape) { return shape.param.name; });
 
 TEST(EngineNumerics, ScoresLikeTheReference) {
   const Checkpoint checkpoint(engine_test::odd_shape(), 5);

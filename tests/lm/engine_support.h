@@ -65,7 +65,8 @@ inline Tensors random_tensors(const LlamaConfig& c, std::uint64_t seed) {
     for (const std::int64_t n : shape) size *= static_cast<std::size_t>(n);
     std::vector<float> values(size);
     const double spread = shape.size() == 1 ? 0.1 : 1.2 / std::sqrt(static_cast<double>(shape[1]));
-    for (float& v : values) v = static_cast<float>((shape.size() == 1 ? 1.0 : 0.0) + spread * rng.normal());
+    const bool norm = shape.size() == 1 && name.find("bias") == std::string::npos;
+    for (float& v : values) v = static_cast<float>((norm ? 1.0 : 0.0) + spread * rng.normal());
     t.values[name] = std::move(values);
     t.shapes[name] = std::move(shape);
   };
@@ -78,6 +79,16 @@ inline Tensors random_tensors(const LlamaConfig& c, std::uint64_t seed) {
     add(layer + "self_attn.k_proj.weight", {kv, c.hidden_size});
     add(layer + "self_attn.v_proj.weight", {kv, c.hidden_size});
     add(layer + "self_attn.o_proj.weight", {c.hidden_size, q});
+    if (c.qkv_bias) {
+      add(layer + "self_attn.q_proj.bias", {q});
+      add(layer + "self_attn.k_proj.bias", {kv});
+      add(layer + "self_attn.v_proj.bias", {kv});
+    }
+    if (c.out_bias) add(layer + "self_attn.o_proj.bias", {c.hidden_size});
+    if (c.qk_norm) {
+      add(layer + "self_attn.q_norm.weight", {c.head_dim});
+      add(layer + "self_attn.k_norm.weight", {c.head_dim});
+    }
     add(layer + "post_attention_layernorm.weight", {c.hidden_size});
     add(layer + "mlp.gate_proj.weight", {c.intermediate_size, c.hidden_size});
     add(layer + "mlp.up_proj.weight", {c.intermediate_size, c.hidden_size});

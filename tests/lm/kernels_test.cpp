@@ -183,7 +183,7 @@ TEST_P(KernelTable, SwigluForwardsAndBackwards) {
 
 TEST_P(KernelTable, CausalSoftmaxForwardsAndBackwards) {
   for (const int rows : kSizes) {
-    for (const int first : {0, 5, 16}) {
+    for (const auto& [first, window] : {std::pair{0, 0}, {5, 0}, {16, 0}, {16, 1}, {16, 7}, {5, 40}}) {
       const int n = first + rows + 2;
       const std::size_t lds = std::size_t(n) + 3;
       const float scale = 0.37F;
@@ -191,16 +191,17 @@ TEST_P(KernelTable, CausalSoftmaxForwardsAndBackwards) {
       for (float& value : s) value *= 20;
       const std::vector<float> before = s, given = random(std::size_t(rows) * lds, 11);
       std::vector<float> d = given;
-      k().causal_softmax(rows, n, lds, first, scale, s.data());
+      k().causal_softmax(rows, n, lds, first, window, scale, s.data());
       k().softmax_back(rows, n, lds, scale, s.data(), d.data());
       for (std::size_t i = 0; i < std::size_t(rows); ++i) {
         const std::size_t seen = std::size_t(first) + i + 1;
+        const std::size_t from = window > 0 && seen > std::size_t(window) ? seen - std::size_t(window) : 0;
         const float* row = before.data() + i * lds;
-        const double top = *std::max_element(row, row + seen);
+        const double top = *std::max_element(row + from, row + seen);
         double sum = 0, dot = 0;
-        for (std::size_t j = 0; j < seen; ++j) sum += std::exp((row[j] - top) * double(scale));
+        for (std::size_t j = from; j < seen; ++j) sum += std::exp((row[j] - top) * double(scale));
         std::vector<double> p(std::size_t(n), 0.0);
-        for (std::size_t j = 0; j < seen; ++j) p[j] = std::exp((row[j] - top) * double(scale)) / sum;
+        for (std::size_t j = from; j < seen; ++j) p[j] = std::exp((row[j] - top) * double(scale)) / sum;
         for (std::size_t j = 0; j < p.size(); ++j) dot += p[j] * given[i * lds + j];
         for (std::size_t j = 0; j < lds; ++j) {
           if (j >= p.size()) {
@@ -209,8 +210,8 @@ TEST_P(KernelTable, CausalSoftmaxForwardsAndBackwards) {
             continue;
           }
           ASSERT_NEAR(s[i * lds + j], p[j], 4e-6);
-          if (j >= seen) {
-            ASSERT_EQ(s[i * lds + j], 0.0F) << "a later token is seen";
+          if (j >= seen || j < from) {
+            ASSERT_EQ(s[i * lds + j], 0.0F) << "a token outside of the window is seen";
           }
           ASSERT_NEAR(d[i * lds + j], p[j] * (given[i * lds + j] - dot) * double(scale), 1e-5);
         }

@@ -73,10 +73,16 @@ double relative(const std::vector<float>& a, const std::vector<float>& b) {
   return std::sqrt(difference / size);
 }
 
-class TrainNumerics : public testing::TestWithParam<bool> {};
+std::vector<Variation> shapes() {
+  std::vector<Variation> all = variations(tiny(true));
+  all.push_back({"untied", tiny(false)});
+  return all;
+}
+
+class TrainNumerics : public testing::TestWithParam<Variation> {};
 
 TEST_P(TrainNumerics, LossIsThatOfAnIndependentModel) {
-  const Layout layout(tiny(GetParam()));
+  const Layout layout(GetParam().config);
   Weights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
@@ -99,7 +105,7 @@ TEST_P(TrainNumerics, LossIsThatOfAnIndependentModel) {
 }
 
 TEST_P(TrainNumerics, GradientIsThatOfFiniteDifferencesInDouble) {
-  const Layout layout(tiny(GetParam()));
+  const Layout layout(GetParam().config);
   Weights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
@@ -177,7 +183,7 @@ TEST(TrainLong, WideHeadsAndLongSequencesAreExactToo) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Tied, TrainNumerics, testing::Values(true, false));
+INSTANTIATE_TEST_SUITE_P(Shapes, TrainNumerics, testing::ValuesIn(shapes()), [](const auto& shape) { return shape.param.name; });
 
 TEST(TrainBatch, PackingChangesNeitherALossNorAGradient) {
   const Layout layout(tiny(true));

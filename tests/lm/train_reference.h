@@ -2,12 +2,14 @@
 // A Llama-architecture forward pass as plainly as it can be said, in double: no packing, no blocks,
 // one sequence, one token at a time. Independent of the code under test but for the layout's names.
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "precept/lm/nn/llama.h"
+#include "tests/support/variations.h"
 
 namespace precept {
 
@@ -30,18 +32,15 @@ inline Row reference_product(const double* matrix, int rows, const Row& x) {
   return y;
 }
 
-// Element d pairs with element d + dim/2; the angle is position * theta^(-2d/dim).
-inline void reference_rotate(Row& heads, int dim, int position, double theta) {
-  for (std::size_t start = 0; start < heads.size(); start += std::size_t(dim)) {
-    for (int d = 0; d < dim / 2; ++d) {
-      const double angle = position / std::pow(theta, 2.0 * d / dim);
-      double& a = heads[start + std::size_t(d)];
-      double& b = heads[start + std::size_t(d + dim / 2)];
-      const double old = a;
-      a = old * std::cos(angle) - b * std::sin(angle);
-      b = b * std::cos(angle) + old * std::sin(angle);
-    }
+inline void reference_norm_heads(Row& heads, const double* weight, int dim, double eps) {
+  for (auto head = heads.begin(); head != heads.end(); head += dim) {
+    const Row one = reference_norm(Row(head, head + dim), weight, eps);
+    std::copy(one.begin(), one.end(), head);
   }
+}
+
+inline void reference_add(Row& x, const double* bias) {
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] += bias[i];
 }
 
 // [i] = log p(tokens[i] | tokens before it); [0] = 0.
@@ -65,29 +64,42 @@ std::vector<double> reference_logprobs(const nn::Layout& layout, const Numbers& 
       const Row h = reference_norm(x, of("input_layernorm.weight"), c.rms_norm_eps);
       Row q = reference_product(of("self_attn.q_proj.weight"), c.num_attention_heads * dim, h);
       Row k = reference_product(of("self_attn.k_proj.weight"), c.num_key_value_heads * dim, h);
-      reference_rotate(q, dim, int(t), c.rope_theta);
-      reference_rotate(k, dim, int(t), c.rope_theta);
+      Row v = reference_product(of("self_attn.v_proj.weight"), c.num_key_value_heads * dim, h);
+      if (c.qkv_bias) {
+        reference_add(q, of("self_attn.q_proj.bias"));
+        reference_add(k, of("self_attn.k_proj.bias"));
+        reference_add(v, of("self_attn.v_proj.bias"));
+      }
+      if (c.qk_norm) {
+        reference_norm_heads(q, of("self_attn.q_norm.weight"), dim, c.rms_norm_eps);
+        reference_norm_heads(k, of("self_attn.k_norm.weight"), dim, c.rms_norm_eps);
+      }
+      reference_rotate(q, c, int(t));
+      reference_rotate(k, c, int(t));
       auto& past_k = keys[std::size_t(l)];
       auto& past_v = values[std::size_t(l)];
       past_k.push_back(k);
-      past_v.push_back(reference_product(of("self_attn.v_proj.weight"), c.num_key_value_heads * dim, h));
+      past_v.push_back(v);
+      const std::size_t seen = std::size_t(reference_first_seen(c, l, int(t)));
       Row attended(std::size_t(c.num_attention_heads * dim), 0.0);
       for (int head = 0; head < c.num_attention_heads; ++head) {
         const std::size_t mine = std::size_t(head * dim);
         const std::size_t theirs = std::size_t(head / share * dim);
         Row p;
         double sum = 0;
-        for (const Row& key : past_k) {
+        for (std::size_t j = seen; j < past_k.size(); ++j) {
+          const Row& key = past_k[j];
           double score = 0;
           for (int d = 0; d < dim; ++d) score += q[mine + std::size_t(d)] * key[theirs + std::size_t(d)];
           p.push_back(std::exp(score / std::sqrt(double(dim))));
           sum += p.back();
         }
         for (std::size_t j = 0; j < p.size(); ++j) {
-          for (int d = 0; d < dim; ++d) attended[mine + std::size_t(d)] += p[j] / sum * past_v[j][theirs + std::size_t(d)];
+          for (int d = 0; d < dim; ++d) attended[mine + std::size_t(d)] += p[j] / sum * past_v[seen + j][theirs + std::size_t(d)];
         }
       }
-      const Row projected = reference_product(of("self_attn.o_proj.weight"), c.hidden_size, attended);
+      Row projected = reference_product(of("self_attn.o_proj.weight"), c.hidden_size, attended);
+      if (c.out_bias) reference_add(projected, of("self_attn.o_proj.bias"));
       for (std::size_t i = 0; i < x.size(); ++i) x[i] += projected[i];
       const Row h2 = reference_norm(x, of("post_attention_layernorm.weight"), c.rms_norm_eps);
       const Row gate = reference_product(of("mlp.gate_proj.weight"), c.intermediate_size, h2);

@@ -31,9 +31,10 @@ Engine::Engine(ModelInfo info, Weights weights, TokenizerFiles files, const Engi
       rotary_(weights_.config, static_cast<int>(std::min<std::int64_t>(info_.context_tokens,
                                                                        std::int64_t{cache_.capacity()} * kBlockTokens))),
       workers_(threads_of(options)) {
-  const std::int32_t eos = weights_.config.eos_token_id;
-  if (eos >= 0 && std::find(stop_ids_.begin(), stop_ids_.end(), eos) == stop_ids_.end()) {
-    stop_ids_.push_back(eos);
+  std::vector<int> ends = weights_.config.more_eos_token_ids;
+  if (weights_.config.eos_token_id >= 0) ends.push_back(weights_.config.eos_token_id);
+  for (const int end : ends) {
+    if (std::find(stop_ids_.begin(), stop_ids_.end(), end) == stop_ids_.end()) stop_ids_.push_back(end);
   }
   for (int i = 0; i < workers_.threads(); ++i) {
     lanes_.push_back(std::make_unique<Lane>(Lane{Forward(weights_, rotary_, processor_, cache_), Sampler(*processor_.rows)}));

@@ -34,6 +34,7 @@ Forward::Forward(const Weights& weights, const Rotary& rotary, const Processor& 
   s_RF_ = rows(kChunkRows, c.intermediate_size);
   logits_RV_ = rows(kLogitRows, c.vocab_size);
   rstd_R_ = rows(kChunkRows, 1);
+  head_rstd_ = rows(c.num_attention_heads, 1);
   key_at_R_.resize(kChunkRows);
 }
 
@@ -72,14 +73,37 @@ void Forward::chunk(const std::vector<Segment>& segments, const std::vector<Piec
     const Weights::Layer& w = weights_.layers[layer];
     products_.rmsnorm(rows, C, x_RC_.data(), w.input_norm.data(), eps, h_RC_.data(), rstd_R_.data());
     product(C, wide_, h_RC_, w.qkv, qkv_RW_, false);
+    add_bias(rows, w.qkv_bias, qkv_RW_);
+    if (config.qk_norm) norm_heads(rows, w);
     attention(segments, pieces, layer);
     product(queries_, C, attended_RQ_, w.out, x_RC_, true);
+    add_bias(rows, w.out_bias, x_RC_);
     products_.rmsnorm(rows, C, x_RC_.data(), w.post_norm.data(), eps, h_RC_.data(), rstd_R_.data());
     product(C, 2 * F, h_RC_, w.gate_up, gate_up_R2F_, false);
     products_.swiglu(rows, F, gate_up_R2F_.data(), s_RF_.data());
     product(F, C, s_RF_, w.down, x_RC_, true);
   }
   logits(segments, pieces, on_logits);
+}
+
+void Forward::add_bias(int rows, const std::vector<float>& bias, std::vector<float>& values) const {
+  for (std::size_t r = 0; r < static_cast<std::size_t>(rows); ++r) {
+    float* row = values.data() + r * bias.size();
+    for (std::size_t i = 0; i < bias.size(); ++i) row[i] += bias[i];
+  }
+}
+
+// Every head of q and k on its own (Qwen3).
+void Forward::norm_heads(int rows, const Weights::Layer& w) {
+  const LlamaConfig& config = weights_.config;
+  const int H = config.num_attention_heads, G = config.num_key_value_heads, D = config.head_dim;
+  const auto eps = static_cast<float>(config.rms_norm_eps);
+  for (int r = 0; r < rows; ++r) {
+    float* q = qkv_RW_.data() + static_cast<std::size_t>(r) * wide_;
+    float* k = q + queries_;
+    products_.rmsnorm(H, D, q, w.q_norm.data(), eps, q, head_rstd_.data());
+    products_.rmsnorm(G, D, k, w.k_norm.data(), eps, k, head_rstd_.data());
+  }
 }
 
 void Forward::embed(const std::vector<Segment>& segments, const std::vector<Piece>& pieces) {
@@ -150,6 +174,7 @@ void Forward::attention(const std::vector<Segment>& segments, const std::vector<
     a.value_at = value_at_[p].data();
     a.rows = pieces[p].rows;
     a.seen = first + 1;
+    a.window = config.window(static_cast<int>(layer));
     a.q = queries;
     a.q_stride = static_cast<std::size_t>(wide_);
     a.out = attended_RQ_.data() + row * queries_;

@@ -45,6 +45,8 @@ class Forward {
   };
   void chunk(const std::vector<Segment>& segments, const std::vector<Piece>& pieces, int rows,
              const OnLogits& on_logits);
+  void add_bias(int rows, const std::vector<float>& bias, std::vector<float>& values) const;
+  void norm_heads(int rows, const Weights::Layer& w);
   void embed(const std::vector<Segment>& segments, const std::vector<Piece>& pieces);
   void place_keys(const std::vector<Segment>& segments, const std::vector<Piece>& pieces);
   void attention(const std::vector<Segment>& segments, const std::vector<Piece>& pieces, std::size_t layer);
@@ -58,7 +60,7 @@ class Forward {
   Cache& cache_;
   BlockShape shape_;
   int queries_, keys_, wide_;  // H * D, G * D, (H + 2 G) * D
-  std::vector<float> x_RC_, h_RC_, qkv_RW_, attended_RQ_, gate_up_R2F_, s_RF_, logits_RV_, rstd_R_, scores_;
+  std::vector<float> x_RC_, h_RC_, qkv_RW_, attended_RQ_, gate_up_R2F_, s_RF_, logits_RV_, rstd_R_, head_rstd_, scores_;
   std::vector<std::vector<std::size_t>> value_at_;  // by piece, by key
   std::vector<std::size_t> key_at_R_;
 };

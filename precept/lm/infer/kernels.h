@@ -28,6 +28,7 @@ struct Attention {
   const Span* spans = nullptr;            // hold at least seen + rows - 1 keys
   const std::size_t* value_at = nullptr;  // by key: floats from `keys` to its value (head 0)
   int rows = 0, seen = 0;
+  int window = 0;                         // a row sees the last `window` of those keys only; 0: all
   const float* q = nullptr;               // [rows][heads * head_dim], q_stride apart
   std::size_t q_stride = 0;
   float* out = nullptr;                   // the same shape

@@ -107,14 +107,18 @@ struct Query {
   const float* q;
   float* out;
   std::size_t key_head, value_head;  // floats to its kv head within keys and values
-  int seen;
+  int from, seen;                    // keys from <= j < seen
 };
 
-// Scores of R queries against keys 0..n-1, unscaled; `s` rows are `ld` apart and have room for 15 more.
+// Scores of R queries against keys first..n-1, unscaled, and of some before them; `s` rows are `ld` apart and have
+// room for 15 more.
 template <int R>
-void scores(const Attention& a, const Query* queries, int n, float* s, std::size_t ld) {
+void scores(const Attention& a, const Query* queries, int first, int n, float* s, std::size_t ld) {
   const Span* span = a.spans;
-  for (int j = 0; j < n; j += span->count, ++span) {
+  int j = 0;
+  for (; j + span->count <= first; j += span->count, ++span) {
+  }
+  for (; j < n; j += span->count, ++span) {
     const float* block = a.keys + span->block * a.block_stride;
     const float* k[R];
     Vec sum[R];
@@ -132,9 +136,9 @@ void scores(const Attention& a, const Query* queries, int n, float* s, std::size
   }
 }
 
-// Weighted sums of values; head_dim = 16 * W. `least` is the smallest `seen` of the R queries.
+// Weighted sums of values; head_dim = 16 * W. All R queries see keys `first` to `least`; each one's sum runs in order.
 template <int R, int W>
-void mix(const Attention& a, const Query* queries, int least, const float* s, std::size_t ld,
+void mix(const Attention& a, const Query* queries, int first, int least, const float* s, std::size_t ld,
          const float* share) {
   Vec sum[R][W];
 #pragma GCC unroll 4
@@ -142,7 +146,17 @@ void mix(const Attention& a, const Query* queries, int least, const float* s, st
 #pragma GCC unroll 8
     for (int w = 0; w < W; ++w) sum[r][w] = Vec{};
   }
-  for (int j = 0; j < least; ++j) {
+  const auto alone = [&](int r, int from, int to) __attribute__((always_inline)) {
+    for (int j = from; j < to; ++j) {
+      const float* v = a.keys + a.value_at[j] + queries[r].value_head;
+      const float p = s[r * ld + j];
+#pragma GCC unroll 8
+      for (int w = 0; w < W; ++w) sum[r][w] += p * load(v + w * kBlockTokens);
+    }
+  };
+#pragma GCC unroll 4
+  for (int r = 0; r < R; ++r) alone(r, queries[r].from, first);
+  for (int j = first; j < least; ++j) {
     const float* value = a.keys + a.value_at[j];
 #pragma GCC unroll 4
     for (int r = 0; r < R; ++r) {
@@ -154,12 +168,7 @@ void mix(const Attention& a, const Query* queries, int least, const float* s, st
   }
 #pragma GCC unroll 4
   for (int r = 0; r < R; ++r) {
-    for (int j = least; j < queries[r].seen; ++j) {
-      const float* v = a.keys + a.value_at[j] + queries[r].value_head;
-      const float p = s[r * ld + j];
-#pragma GCC unroll 8
-      for (int w = 0; w < W; ++w) sum[r][w] += p * load(v + w * kBlockTokens);
-    }
+    alone(r, queries[r].from > least ? queries[r].from : least, queries[r].seen);
 #pragma GCC unroll 8
     for (int w = 0; w < W; ++w) store(queries[r].out + w * kBlockTokens) = sum[r][w] * share[r];
   }
@@ -168,7 +177,7 @@ void mix(const Attention& a, const Query* queries, int least, const float* s, st
 // The same for any head_dim.
 void mix_any(const Attention& a, const Query& query, const float* s, float share) {
   for (int d = 0; d < a.head_dim; ++d) query.out[d] = 0.0F;
-  for (int j = 0; j < query.seen; ++j) {
+  for (int j = query.from; j < query.seen; ++j) {
     const float* v = a.keys + a.value_at[j] + query.value_head;
     const float p = s[j];
     for (int d = 0; d < a.head_dim; ++d) query.out[d] += p * v[d];
@@ -179,23 +188,29 @@ void mix_any(const Attention& a, const Query& query, const float* s, float share
 template <int R>
 void attend_queries(const Attention& a, const Query* queries) {
   int least = queries[0].seen, most = queries[0].seen;
+  int first = queries[0].from, common = queries[0].from;  // `common`: all of them see it, unless it is beyond `least`
   for (int r = 1; r < R; ++r) {
+    first = queries[r].from < first ? queries[r].from : first;
+    common = queries[r].from > common ? queries[r].from : common;
     least = queries[r].seen < least ? queries[r].seen : least;
     most = queries[r].seen > most ? queries[r].seen : most;
   }
   const std::size_t ld = static_cast<std::size_t>(most) + 2 * kBlockTokens;
-  scores<R>(a, queries, most, a.scratch, ld);
+  common = common < least ? common : least;
+  scores<R>(a, queries, first, most, a.scratch, ld);
   float share[R];
   for (int r = 0; r < R; ++r) {
-    float* s = a.scratch + r * ld;
-    const float top = largest(queries[r].seen, s);
-    share[r] = 1.0F / exponentials(queries[r].seen, s, top, a.scale, s);
+    float* s = a.scratch + r * ld + queries[r].from;
+    const int seen = queries[r].seen - queries[r].from;
+    const float top = largest(seen, s);
+    share[r] = 1.0F / exponentials(seen, s, top, a.scale, s);
   }
   switch (a.head_dim) {
-    case 16: return mix<R, 1>(a, queries, least, a.scratch, ld, share);
-    case 32: return mix<R, 2>(a, queries, least, a.scratch, ld, share);
-    case 48: return mix<R, 3>(a, queries, least, a.scratch, ld, share);
-    case 64: return mix<R, 4>(a, queries, least, a.scratch, ld, share);
+    case 16: return mix<R, 1>(a, queries, common, least, a.scratch, ld, share);
+    case 32: return mix<R, 2>(a, queries, common, least, a.scratch, ld, share);
+    case 48: return mix<R, 3>(a, queries, common, least, a.scratch, ld, share);
+    case 64: return mix<R, 4>(a, queries, common, least, a.scratch, ld, share);
+    case 128: return mix<R, 8>(a, queries, common, least, a.scratch, ld, share);
     default: break;
   }
   for (int r = 0; r < R; ++r) mix_any(a, queries[r], a.scratch + r * ld, share[r]);
@@ -204,7 +219,9 @@ void attend_queries(const Attention& a, const Query* queries) {
 Query query_of(const Attention& a, int row, int head) {
   const std::size_t at = static_cast<std::size_t>(head) * a.head_dim;
   const std::size_t kv = static_cast<std::size_t>(head / (a.heads / a.kv_heads)) * a.head_dim * kBlockTokens;
-  return {a.q + row * a.q_stride + at, a.out + row * a.out_stride + at, kv, kv, a.seen + row};
+  const int seen = a.seen + row;
+  const int from = a.window > 0 && seen > a.window ? seen - a.window : 0;
+  return {a.q + row * a.q_stride + at, a.out + row * a.out_stride + at, kv, kv, from, seen};
 }
 
 void attend(const Attention& a) {

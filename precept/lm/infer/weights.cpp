@@ -53,7 +53,7 @@ class Reader {
                            view.name.compare(view.name.size() - frequencies.size(), std::string::npos,
                                              frequencies) == 0;
       if (!derived && used_.count(view.name) == 0) {
-        return bad_input("the checkpoint holds the tensor " + view.name + ", which a Llama model of this shape lacks",
+        return bad_input("the checkpoint holds the tensor " + view.name + ", which a model of this shape lacks",
                          kMismatch, folder_);
       }
     }
@@ -100,12 +100,13 @@ Rotary::Rotary(const LlamaConfig& config, int positions) {
   const auto half = static_cast<std::size_t>(config.head_dim / 2);
   cosines.resize(static_cast<std::size_t>(positions) * half);
   sines.resize(cosines.size());
+  const std::vector<double> frequencies = rope_frequencies(config);
+  const double factor = rope_attention_factor(config);
   for (std::size_t i = 0; i < half; ++i) {
-    const double frequency = std::pow(config.rope_theta, -2.0 * static_cast<double>(i) / config.head_dim);
     for (std::size_t p = 0; p < static_cast<std::size_t>(positions); ++p) {
-      const double angle = static_cast<double>(p) * frequency;
-      cosines[p * half + i] = static_cast<float>(std::cos(angle));
-      sines[p * half + i] = static_cast<float>(std::sin(angle));
+      const double angle = static_cast<double>(p) * frequencies[i];
+      cosines[p * half + i] = static_cast<float>(factor * std::cos(angle));
+      sines[p * half + i] = static_cast<float>(factor * std::sin(angle));
     }
   }
 }
@@ -135,6 +136,17 @@ Result<Weights> load_weights(const std::string& folder, const nn::Kernels& kerne
                              {layer + "self_attn.k_proj.weight", keys},
                              {layer + "self_attn.v_proj.weight", keys}},
                             hidden);
+    if (shape.qkv_bias) {
+      for (const auto& [name, size] : {std::pair{"q_proj", queries}, std::pair{"k_proj", keys}, std::pair{"v_proj", keys}}) {
+        const std::vector<float> part = reader.vector(layer + "self_attn." + name + ".bias", size);
+        one.qkv_bias.insert(one.qkv_bias.end(), part.begin(), part.end());
+      }
+    }
+    if (shape.out_bias) one.out_bias = reader.vector(layer + "self_attn.o_proj.bias", hidden);
+    if (shape.qk_norm) {
+      one.q_norm = reader.vector(layer + "self_attn.q_norm.weight", shape.head_dim);
+      one.k_norm = reader.vector(layer + "self_attn.k_norm.weight", shape.head_dim);
+    }
     one.out = reader.packed({{layer + "self_attn.o_proj.weight", hidden}}, queries);
     one.gate_up = reader.packed({{layer + "mlp.gate_proj.weight", shape.intermediate_size},
                                  {layer + "mlp.up_proj.weight", shape.intermediate_size}},

@@ -17,6 +17,8 @@ struct Weights {
   struct Layer {
     std::vector<float> input_norm, post_norm;
     std::vector<float> qkv, out, gate_up, down;  // packed
+    std::vector<float> qkv_bias, out_bias;       // empty where the architecture has none
+    std::vector<float> q_norm, k_norm;           // [head_dim] each; empty likewise
   };
   LlamaConfig config;
   std::vector<float> embed;  // [vocab, hidden]
@@ -25,7 +27,7 @@ struct Weights {
   std::vector<float> head;            // packed
 };
 
-// Cosines and sines of the rotary angles of positions 0, 1, ...
+// Cosines and sines of the rotary angles of positions 0, 1, ..., times rope_attention_factor.
 struct Rotary {
   Rotary(const LlamaConfig& config, int positions);
   std::vector<float> cosines, sines;  // [positions, head_dim / 2]

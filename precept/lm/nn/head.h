@@ -23,6 +23,7 @@ struct Head {
   int length, dim;
   std::size_t row;  // floats between rows of q, k, v
   float scale;
+  int window;       // a position sees the last `window` of those up to itself; 0: all
 
   void forward(const float* q, const float* key, const float* value, float* probabilities,
                std::size_t stride, float* out, std::size_t out_row, Floats& packed,
@@ -36,7 +37,7 @@ struct Head {
       const int seen = i + rows;
       float* p = probabilities + std::size_t(i) * stride;
       k.gemm(rows, seen, dim, q + std::size_t(i) * row, row, 1, keys, p, stride, false);
-      k.causal_softmax(rows, int(stride), stride, i, scale, p);
+      k.causal_softmax(rows, int(stride), stride, i, window, scale, p);
     }
     // The panels of values span all k, so each row block may stop at its last seen key only when
     // there is one panel of columns; otherwise zeros beyond the diagonal do no harm.

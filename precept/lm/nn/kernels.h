@@ -34,8 +34,9 @@ struct Kernels {
   void (*swiglu)(int t, int f, const float* gate_up, float* s);
   // Turns gate_up into its own gradient, given ds.
   void (*swiglu_back)(int t, int f, float* gate_up, const float* ds);
-  // Rows of scores s (rows x n, lds): softmax of s * scale over columns 0..first + row, 0 beyond.
-  void (*causal_softmax)(int rows, int n, std::size_t lds, int first, float scale, float* s);
+  // Rows of scores s (rows x n, lds): softmax of s * scale over the last `window` (0: all) of the columns
+  // 0..first + row, 0 elsewhere.
+  void (*causal_softmax)(int rows, int n, std::size_t lds, int first, int window, float scale, float* s);
   // dp becomes ds * scale: p * (dp - sum(p * dp)) * scale.
   void (*softmax_back)(int rows, int n, std::size_t lds, float scale, const float* p, float* dp);
   // Replaces a row of logits by weight * (softmax - onehot(target)); returns -log p(target).

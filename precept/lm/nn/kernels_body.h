@@ -206,9 +206,11 @@ void swiglu_back(int t, int f, float* gate_up, const float* ds) {
   }
 }
 
-void causal_softmax(int rows, int n, std::size_t lds, int first, float scale, float* s) {
-  for (int i = 0; i < rows; ++i, s += lds) {
-    const int seen = first + i + 1;
+void causal_softmax(int rows, int n, std::size_t lds, int first, int window, float scale, float* row) {
+  for (int i = 0; i < rows; ++i, row += lds) {
+    const int from = window > 0 && first + i + 1 > window ? first + i + 1 - window : 0;
+    const int seen = first + i + 1 - from;
+    float* s = row + from;
     float top = s[0];
 #pragma omp simd reduction(max : top)
     for (int j = 1; j < seen; ++j) top = s[j] > top ? s[j] : top;
@@ -220,7 +222,8 @@ void causal_softmax(int rows, int n, std::size_t lds, int first, float scale, fl
     }
     const float share = 1.0F / sum;
     for (int j = 0; j < seen; ++j) s[j] *= share;
-    for (int j = seen; j < n; ++j) s[j] = 0.0F;
+    for (int j = 0; j < from; ++j) row[j] = 0.0F;
+    for (int j = from + seen; j < n; ++j) row[j] = 0.0F;
   }
 }
 

@@ -22,7 +22,7 @@ struct Span {
 
 // What one layer keeps from forward for backward.
 struct Saved {
-  Floats in_TC, norm1_TC, rstd1_T, qkv_TW, attended_TX, mid_TC, norm2_TC, rstd2_T,
+  Floats in_TC, norm1_TC, rstd1_T, raw_TW, rstd_heads_TH, qkv_TW, attended_TX, mid_TC, norm2_TC, rstd2_T,
       gate_up_TF2, swiglu_TF, probabilities;
 };
 
@@ -48,7 +48,7 @@ struct Pass::Buffers {
   Floats cos_SD, sin_SD;  // half of D each
   int angles = 0;
   Floats last_TC, final_TC, rstd_T, picked_PC, logits_PV, dpicked_PC, dx_TC, dnorm_TC,
-      dqkv_TW, dattended_TX, dswiglu_TF, packed, packed2, scores, turned;
+      dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, packed2, scores, turned;
   std::vector<int> row_P, target_P;
   std::vector<float> weight_P;
   std::vector<float> logp_P;
@@ -65,9 +65,13 @@ struct Pass::Buffers {
   void feed_forward_back(const Weights& weights, std::size_t l, float* gradient);
   void attention_back(const Weights& weights, std::size_t l, float* gradient);
   void rotate(std::size_t row_size, float turn, float* rows) const;
+  void add_bias(const float* bias, int width, float* rows) const;
+  void add_bias_gradient(const float* drows, int width, float* gradient) const;
+  void norm_heads(const Weights& weights, std::size_t l);
+  void norm_heads_back(const Weights& weights, std::size_t l, float* dqkv, float* gradient);
   // Calls work(head, first row, h, group, probabilities) for every head of every sequence.
   template <class Work>
-  void each_head(Saved& s, const Work& work);
+  void each_head(std::size_t l, const Work& work);
 };
 
 void Pass::Buffers::angles_up_to(int n, const LlamaConfig& config) {
@@ -76,11 +80,13 @@ void Pass::Buffers::angles_up_to(int n, const LlamaConfig& config) {
   angles = n;
   cos_SD.resize(std::size_t(n) * half);
   sin_SD.resize(std::size_t(n) * half);
+  const std::vector<double> frequencies = rope_frequencies(config);
+  const double factor = rope_attention_factor(config);
   for (int s = 0; s < n; ++s) {
     for (int d = 0; d < half; ++d) {
-      const double angle = s * std::pow(config.rope_theta, -2.0 * d / config.head_dim);
-      cos_SD[std::size_t(s) * half + d] = float(std::cos(angle));
-      sin_SD[std::size_t(s) * half + d] = float(std::sin(angle));
+      const double angle = s * frequencies[std::size_t(d)];
+      cos_SD[std::size_t(s) * half + d] = float(factor * std::cos(angle));
+      sin_SD[std::size_t(s) * half + d] = float(factor * std::sin(angle));
     }
   }
 }
@@ -126,11 +132,53 @@ void Pass::Buffers::rotate(std::size_t row_size, float turn, float* rows) const 
   }
 }
 
+void Pass::Buffers::add_bias(const float* bias, int width, float* rows) const {
+  for (int i = 0; i < t; ++i, rows += width) {
+    for (int j = 0; j < width; ++j) rows[j] += bias[j];
+  }
+}
+
+void Pass::Buffers::add_bias_gradient(const float* drows, int width, float* gradient) const {
+  for (int i = 0; i < t; ++i, drows += width) {
+    for (int j = 0; j < width; ++j) gradient[j] += drows[j];
+  }
+}
+
+// Every head of q and k on its own (Qwen3), before rotation.
+void Pass::Buffers::norm_heads(const Weights& weights, std::size_t l) {
+  Saved& s = layers[l];
+  const Layout::Layer& layer = layout.layers[l];
+  float* raw = sized(s.raw_TW, std::size_t(t) * w);
+  float* rstd = sized(s.rstd_heads_TH, std::size_t(t) * std::size_t(heads + groups));
+  float* qkv = s.qkv_TW.data();
+  std::memcpy(raw, qkv, sizeof(float) * std::size_t(t) * w);
+  for (int i = 0; i < t; ++i, raw += w, qkv += w, rstd += heads + groups) {
+    k.rmsnorm(heads, dim, raw, weights.at(layer.q_norm), eps, qkv, rstd);
+    k.rmsnorm(groups, dim, raw + x, weights.at(layer.k_norm), eps, qkv + x, rstd + heads);
+  }
+}
+
+// Turns the gradient of the normed heads into that of the raw ones, in place.
+void Pass::Buffers::norm_heads_back(const Weights& weights, std::size_t l, float* dqkv, float* gradient) {
+  const Saved& s = layers[l];
+  const Layout::Layer& layer = layout.layers[l];
+  const float *raw = s.raw_TW.data(), *rstd = s.rstd_heads_TH.data();
+  const int wide = (heads + groups) * dim;
+  float* dheads = sized(dheads_W, std::size_t(wide));
+  for (int i = 0; i < t; ++i, raw += w, dqkv += w, rstd += heads + groups) {
+    std::memset(dheads, 0, sizeof(float) * std::size_t(wide));
+    k.rmsnorm_back(heads, dim, raw, weights.at(layer.q_norm), rstd, dqkv, dheads, gradient + layer.q_norm);
+    k.rmsnorm_back(groups, dim, raw + x, weights.at(layer.k_norm), rstd + heads, dqkv + x, dheads + x, gradient + layer.k_norm);
+    std::memcpy(dqkv, dheads, sizeof(float) * std::size_t(wide));
+  }
+}
+
 template <class Work>
-void Pass::Buffers::each_head(Saved& s, const Work& work) {
+void Pass::Buffers::each_head(std::size_t l, const Work& work) {
+  Saved& s = layers[l];
   const float scale = 1.0F / std::sqrt(float(dim));
   for (const Span& span : spans) {
-    const Head head{k, span.length, dim, std::size_t(w), scale};
+    const Head head{k, span.length, dim, std::size_t(w), scale, layout.config.window(int(l))};
     for (int h = 0; h < heads; ++h) {
       float* probabilities = s.probabilities.data() + span.probabilities + std::size_t(h) * span.length * span.stride;
       work(head, span, h, h / (heads / groups), probabilities);
@@ -160,9 +208,11 @@ void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   k.rmsnorm(t, c, in, weights.at(layer.input_norm), eps, norm1, sized(s.rstd1_T, std::size_t(t)));
   float* qkv = sized(s.qkv_TW, std::size_t(t) * w);
   k.gemm(t, w, c, norm1, std::size_t(c), 1, weights.forward(layer.qkv), qkv, std::size_t(w), false);
+  if (layout.config.qkv_bias) add_bias(weights.at(layer.qkv_bias), w, qkv);
+  if (layout.config.qk_norm) norm_heads(weights, l);
   rotate(std::size_t(w), 1.0F, qkv);
   float* attended = sized(s.attended_TX, std::size_t(t) * x);
-  each_head(s, [&](const Head& head, const Span& span, int h, int g, float* probabilities) {
+  each_head(l, [&](const Head& head, const Span& span, int h, int g, float* probabilities) {
     const float* rows = qkv + std::size_t(span.begin) * w;
     head.forward(rows + h * dim, rows + x + g * dim, rows + x + (groups + g) * dim, probabilities, span.stride,
                  attended + std::size_t(span.begin) * x + h * dim, std::size_t(x), packed, packed2);
@@ -170,6 +220,7 @@ void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   float* mid = sized(s.mid_TC, tc);
   std::memcpy(mid, in, sizeof(float) * tc);
   k.gemm(t, c, x, attended, std::size_t(x), 1, weights.forward(layer.out), mid, std::size_t(c), true);
+  if (layout.config.out_bias) add_bias(weights.at(layer.out_bias), c, mid);
 }
 
 // out = mid + swiglu Wdown^T, the next layer's input
@@ -265,12 +316,13 @@ void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float*
   Saved& s = layers[l];
   float *dx = dx_TC.data(), *dnorm = dnorm_TC.data(), *panel = turned.data();
   float* dattended = sized(dattended_TX, std::size_t(t) * x);
+  if (layout.config.out_bias) add_bias_gradient(dx, c, gradient + layer.out_bias);
   k.gemm(t, x, c, dx, std::size_t(c), 1, weights.backward(layer.out), dattended, std::size_t(x), false);
   k.pack_rows(t, x, s.attended_TX.data(), std::size_t(x), panel);
   k.gemm(c, x, t, dx, 1, std::size_t(c), panel, gradient + layer.out, std::size_t(x), true);
   float* dqkv = sized(dqkv_TW, std::size_t(t) * w);
   std::memset(dqkv, 0, sizeof(float) * std::size_t(t) * w);
-  each_head(s, [&](const Head& head, const Span& span, int h, int g, const float* probabilities) {
+  each_head(l, [&](const Head& head, const Span& span, int h, int g, const float* probabilities) {
     const float* rows = s.qkv_TW.data() + std::size_t(span.begin) * w;
     float* drows = dqkv + std::size_t(span.begin) * w;
     head.backward(rows + h * dim, rows + x + g * dim, rows + x + (groups + g) * dim, probabilities, span.stride,
@@ -278,6 +330,8 @@ void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float*
                   drows + x + g * dim, drows + x + (groups + g) * dim, scores, packed);
   });
   rotate(std::size_t(w), -1.0F, dqkv);
+  if (layout.config.qk_norm) norm_heads_back(weights, l, dqkv, gradient);
+  if (layout.config.qkv_bias) add_bias_gradient(dqkv, w, gradient + layer.qkv_bias);
   k.gemm(t, c, w, dqkv, std::size_t(w), 1, weights.backward(layer.qkv), dnorm, std::size_t(c), false);
   k.pack_rows(t, c, s.norm1_TC.data(), std::size_t(c), panel);
   k.gemm(w, c, t, dqkv, 1, std::size_t(w), panel, gradient + layer.qkv, std::size_t(c), true);

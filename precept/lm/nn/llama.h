@@ -27,10 +27,11 @@ struct Param {
   std::size_t size() const { return std::size_t(rows) * std::size_t(cols ? cols : 1); }
 };
 
-// q, k, v lie one after the other, so that one product computes all three; likewise gate and up.
+// q, k, v lie one after the other, so that one product computes all three; likewise their biases, and gate and up.
 struct Layout {
   struct Layer {
     std::size_t input_norm, qkv, out, post_norm, gate_up, down;
+    std::size_t qkv_bias, out_bias, q_norm, k_norm;  // where the config has them
   };
   explicit Layout(const LlamaConfig& config);
 

@@ -22,7 +22,17 @@ Layout::Layout(const LlamaConfig& shape) : config(shape) {
     layer.qkv = add(prefix + "self_attn.q_proj.weight", config.num_attention_heads * d, c);
     add(prefix + "self_attn.k_proj.weight", config.num_key_value_heads * d, c);
     add(prefix + "self_attn.v_proj.weight", config.num_key_value_heads * d, c);
+    if (config.qkv_bias) {
+      layer.qkv_bias = add(prefix + "self_attn.q_proj.bias", config.num_attention_heads * d, 0);
+      add(prefix + "self_attn.k_proj.bias", config.num_key_value_heads * d, 0);
+      add(prefix + "self_attn.v_proj.bias", config.num_key_value_heads * d, 0);
+    }
+    if (config.qk_norm) {
+      layer.q_norm = add(prefix + "self_attn.q_norm.weight", d, 0);
+      layer.k_norm = add(prefix + "self_attn.k_norm.weight", d, 0);
+    }
     layer.out = add(prefix + "self_attn.o_proj.weight", c, config.num_attention_heads * d, true);
+    if (config.out_bias) layer.out_bias = add(prefix + "self_attn.o_proj.bias", c, 0);
     layer.post_norm = add(prefix + "post_attention_layernorm.weight", c, 0);
     layer.gate_up = add(prefix + "mlp.gate_proj.weight", f, c);
     add(prefix + "mlp.up_proj.weight", f, c);

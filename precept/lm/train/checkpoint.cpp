@@ -48,8 +48,9 @@ std::vector<float> initial_weights(const nn::Layout& layout, std::uint64_t seed)
   const double residual = 1.0 / std::sqrt(2.0 * layout.config.num_hidden_layers);
   for (const nn::Param& param : layout.params) {
     float* values = weights.data() + param.offset;
-    if (param.cols == 0) {
-      std::fill(values, values + param.size(), 1.0F);
+    if (param.cols == 0) {  // norms begin at 1, biases at 0
+      const bool bias = param.name.size() > 5 && param.name.compare(param.name.size() - 5, 5, ".bias") == 0;
+      std::fill(values, values + param.size(), bias ? 0.0F : 1.0F);
       continue;
     }
     Rng rng({seed, hash64(param.name), 0, 0});

@@ -1,15 +1,11 @@
-// Checkpoint folders: one file or shards, and their digest; and numbers of tensors.
+// Checkpoint folders: one file or shards.
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <set>
 
 #include "precept/core/strict_json.h"
 #include "precept/checkpoint/safetensors.h"
-#include "precept/core/digest.h"
 #include "precept/core/io.h"
 
 namespace precept {
@@ -40,21 +36,6 @@ Result<std::map<std::string, std::vector<std::string>>> read_index(const std::st
     if (shards.size() > kMaxShards) return bad_input("too many shards", "is this the right file?", path);
   }
   return shards;
-}
-
-float half_to_float(std::uint16_t half) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16;
-  const std::uint32_t exponent = (half >> 10) & 0x1F, fraction = half & 0x3FF;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000U | (fraction << 13));
-  if (exponent == 0) {
-    const float size = std::ldexp(static_cast<float>(fraction), -24);
-    return sign != 0 ? -size : size;
-  }
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
-}
-
-std::uint16_t load_u16(const char* at) {
-  return static_cast<std::uint16_t>(static_cast<unsigned char>(at[0]) | (static_cast<unsigned char>(at[1]) << 8));
 }
 
 }  // namespace
@@ -88,63 +69,6 @@ Result<CheckpointTensors> open_checkpoint_tensors(const std::string& folder) {
   }
   std::sort(all.tensors.begin(), all.tensors.end(), [](const TensorView& a, const TensorView& b) { return a.name < b.name; });
   return all;
-}
-
-Result<std::string> checkpoint_digest(const std::string& folder) {
-  const auto config = read_file(folder + "/config.json", kMaxIndexBytes);
-  if (!config) return tl::unexpected<Error>(config.error());
-  const auto tensors = open_checkpoint_tensors(folder);
-  if (!tensors) return tl::unexpected<Error>(tensors.error());
-  Sha256 digest;
-  // Lengths come before contents, so that no two checkpoints are spelled alike.
-  const auto add = [&](std::string_view bytes) {
-    digest.update(std::to_string(bytes.size()) + ":");
-    digest.update(bytes);
-  };
-  add(*config);
-  for (const TensorView& tensor : tensors->tensors) {
-    add(tensor.name);
-    add(dtype_name(tensor.dtype));
-    std::string shape;
-    for (const std::int64_t n : tensor.shape) shape += std::to_string(n) + ",";
-    add(shape);
-    add(tensor.bytes);
-  }
-  return digest.finish();
-}
-
-Result<std::vector<float>> to_floats(const TensorView& tensor) {
-  const std::size_t size = dtype_size(tensor.dtype);
-  std::vector<float> values(tensor.bytes.size() / size);
-  const char* const data = tensor.bytes.data();
-  switch (tensor.dtype) {
-    case Dtype::kF32:
-      if (!values.empty()) std::memcpy(values.data(), data, values.size() * size);
-      return values;
-    case Dtype::kBF16:
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        values[i] = std::bit_cast<float>(static_cast<std::uint32_t>(load_u16(data + 2 * i)) << 16);
-      }
-      return values;
-    case Dtype::kF16:
-      for (std::size_t i = 0; i < values.size(); ++i) values[i] = half_to_float(load_u16(data + 2 * i));
-      return values;
-    default:
-      return bad_input("tensor " + in_quotes(tensor.name) + " is " + std::string(dtype_name(tensor.dtype)) +
-                           ", not F32, F16 or BF16", "convert the checkpoint to one of these");
-  }
-}
-
-std::string to_bf16_bytes(const std::vector<float>& values) {
-  std::string bytes(values.size() * 2, '\0');
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto bits = std::bit_cast<std::uint32_t>(values[i]);
-    const bool nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;
-    const std::uint32_t rounded = nan ? (bits >> 16) | 0x40U : (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
-    bytes[2 * i] = static_cast<char>(rounded & 0xFF);
-    bytes[2 * i + 1] = static_cast<char>((rounded >> 8) & 0xFF);
-  }
-  return bytes;
 }
 
 }  // namespace precept

@@ -64,9 +64,16 @@ Result<CheckpointTensors> open_checkpoint_tensors(const std::string& folder);
 Status write_safetensors(const std::string& path, std::vector<TensorView> tensors,
                          const std::map<std::string, std::string>& metadata = {});
 
-// SHA-256 over config.json and the names, types, shapes and bytes of all tensors: the same for one
-// file and for shards. The model's cache key.
+// SHA-256 over config.json and the names, types, shapes and bytes (as digests of parts of 16 MiB) of all tensors:
+// the same for one file and for shards. The model's cache key.
 Result<std::string> checkpoint_digest(const std::string& folder);
+std::string tensors_digest(std::string_view config, const std::vector<TensorView>& sorted_by_name);
+
+bool is_float(Dtype dtype);  // F32, F16 or BF16: what the functions below take
+// `count` numbers at `bytes`, which need not be aligned, as float. Exact.
+void widen(Dtype dtype, const char* bytes, std::size_t count, float* out);
+// Neither infinity nor NaN among them.
+bool all_finite(Dtype dtype, std::string_view bytes);
 
 // Elements of a F32, F16 or BF16 tensor as float; an Error names any other type.
 Result<std::vector<float>> to_floats(const TensorView& tensor);

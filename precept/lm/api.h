@@ -19,6 +19,8 @@ struct EngineOptions {
   int threads = 0;                                       // 0: all cores
   int max_batch = 64;                                    // sequences decoded together
   std::int64_t cache_bytes = std::int64_t{512} << 20;    // memory of the key/value cache
+  // A model whose weights take more than this in fp32 is read where it lies in its mapped files, without a copy.
+  std::int64_t pack_bytes = std::int64_t{512} << 20;
 };
 
 // One training sequence: weights[i] is the weight of the loss of predicting tokens[i] from

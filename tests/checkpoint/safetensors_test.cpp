@@ -208,6 +208,26 @@ TEST(Floats, HalfPrecisionOfEveryKind) {
   EXPECT_FALSE(to_floats({"i", Dtype::kI64, {1}, kFloats}).has_value());
 }
 
+// All 65,536 halves against what the format says they are, and whether they are finite.
+TEST(Floats, EveryHalf) {
+  for (std::uint32_t i = 0; i < 65536; ++i) {
+    const std::string bytes = {static_cast<char>(i & 0xFF), static_cast<char>(i >> 8)};
+    const int exponent = static_cast<int>(i >> 10 & 0x1F), fraction = static_cast<int>(i & 0x3FF);
+    float value = 0;
+    widen(Dtype::kF16, bytes.data(), 1, &value);
+    ASSERT_EQ(all_finite(Dtype::kF16, bytes), exponent != 31) << i;
+    if (exponent == 31) {
+      ASSERT_EQ(std::isnan(value), fraction != 0) << i;
+      continue;
+    }
+    const double size = exponent == 0 ? std::ldexp(fraction, -24) : std::ldexp(1024 + fraction, exponent - 25);
+    ASSERT_EQ(value, static_cast<float>(i >> 15 != 0 ? -size : size)) << i;
+  }
+  EXPECT_FALSE(all_finite(Dtype::kBF16, std::string_view("\0\0\x80\x7f", 4)));
+  EXPECT_TRUE(all_finite(Dtype::kBF16, std::string_view("\0\0\x7f\x7f", 4)));
+  EXPECT_FALSE(all_finite(Dtype::kF32, std::string_view("\0\0\x80\xff", 4)));
+}
+
 TEST(Floats, Bf16ComesBack) {
   std::string every(2 * 65536, '\0');
   for (std::size_t i = 0; i < 65536; ++i) {

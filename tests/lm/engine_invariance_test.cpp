@@ -123,6 +123,8 @@ void expect_invariant(const LlamaConfig& config) {
   expect_same(alone, run(*seven, kGenerate, kScore, 100), "batch of 7");
   const auto few = checkpoint.open({.threads = 2, .max_batch = 64});
   expect_same(alone, run(*few, kGenerate, kScore, 5), "five at a time");
+  const auto mapped = checkpoint.open({.threads = 2, .max_batch = 64, .pack_bytes = 0});
+  expect_same(alone, run(*mapped, kGenerate, kScore, 100), "weights read where they lie");
   // 50 blocks: requests wait for memory, blocks are dropped, and score trees are cut into parts.
   const std::int64_t block = std::int64_t{16} * 2 * config.num_key_value_heads * config.head_dim *
                              config.num_hidden_layers * 4;

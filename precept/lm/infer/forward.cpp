@@ -15,6 +15,7 @@ constexpr int kLogitRows = 56;
 Forward::Forward(const Weights& weights, const Rotary& rotary, const Processor& processor, Cache& cache)
     : weights_(weights),
       rotary_(rotary),
+      kernels_(*processor.products),
       products_(*processor.products),
       row_kernels_(*processor.rows),
       cache_(cache),
@@ -62,26 +63,24 @@ void Forward::chunk(const std::vector<Segment>& segments, const std::vector<Piec
   const LlamaConfig& config = weights_.config;
   const int C = config.hidden_size, F = config.intermediate_size;
   const auto eps = static_cast<float>(config.rms_norm_eps);
-  const auto product = [&](int k, int n, const std::vector<float>& a, const std::vector<float>& packed,
-                           std::vector<float>& c, bool add) {
-    products_.gemm(rows, n, k, a.data(), static_cast<std::size_t>(k), 1, packed.data(), c.data(),
-                   static_cast<std::size_t>(n), add);
+  const auto product = [&](const std::vector<float>& a, const Matrix& matrix, std::vector<float>& c, bool add) {
+    products_.times(rows, a.data(), matrix, c.data(), add);
   };
   embed(segments, pieces);
   place_keys(segments, pieces);
   for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer) {
     const Weights::Layer& w = weights_.layers[layer];
-    products_.rmsnorm(rows, C, x_RC_.data(), w.input_norm.data(), eps, h_RC_.data(), rstd_R_.data());
-    product(C, wide_, h_RC_, w.qkv, qkv_RW_, false);
+    kernels_.rmsnorm(rows, C, x_RC_.data(), w.input_norm.data(), eps, h_RC_.data(), rstd_R_.data());
+    product(h_RC_, w.qkv, qkv_RW_, false);
     add_bias(rows, w.qkv_bias, qkv_RW_);
     if (config.qk_norm) norm_heads(rows, w);
     attention(segments, pieces, layer);
-    product(queries_, C, attended_RQ_, w.out, x_RC_, true);
+    product(attended_RQ_, w.out, x_RC_, true);
     add_bias(rows, w.out_bias, x_RC_);
-    products_.rmsnorm(rows, C, x_RC_.data(), w.post_norm.data(), eps, h_RC_.data(), rstd_R_.data());
-    product(C, 2 * F, h_RC_, w.gate_up, gate_up_R2F_, false);
-    products_.swiglu(rows, F, gate_up_R2F_.data(), s_RF_.data());
-    product(F, C, s_RF_, w.down, x_RC_, true);
+    kernels_.rmsnorm(rows, C, x_RC_.data(), w.post_norm.data(), eps, h_RC_.data(), rstd_R_.data());
+    product(h_RC_, w.gate_up, gate_up_R2F_, false);
+    kernels_.swiglu(rows, F, gate_up_R2F_.data(), s_RF_.data());
+    product(s_RF_, w.down, x_RC_, true);
   }
   logits(segments, pieces, on_logits);
 }
@@ -101,8 +100,8 @@ void Forward::norm_heads(int rows, const Weights::Layer& w) {
   for (int r = 0; r < rows; ++r) {
     float* q = qkv_RW_.data() + static_cast<std::size_t>(r) * wide_;
     float* k = q + queries_;
-    products_.rmsnorm(H, D, q, w.q_norm.data(), eps, q, head_rstd_.data());
-    products_.rmsnorm(G, D, k, w.k_norm.data(), eps, k, head_rstd_.data());
+    kernels_.rmsnorm(H, D, q, w.q_norm.data(), eps, q, head_rstd_.data());
+    kernels_.rmsnorm(G, D, k, w.k_norm.data(), eps, k, head_rstd_.data());
   }
 }
 
@@ -111,9 +110,7 @@ void Forward::embed(const std::vector<Segment>& segments, const std::vector<Piec
   float* x = x_RC_.data();
   for (const Piece& piece : pieces) {
     const std::int32_t* tokens = segments[piece.segment].tokens + piece.from;
-    for (int r = 0; r < piece.rows; ++r, x += C) {
-      std::memcpy(x, weights_.embed.data() + static_cast<std::size_t>(tokens[r]) * C, C * sizeof(float));
-    }
+    for (int r = 0; r < piece.rows; ++r, x += C) weights_.embed.row(tokens[r], x);
   }
 }
 
@@ -205,12 +202,11 @@ void Forward::logits(const std::vector<Segment>& segments, const std::vector<Pie
   for (std::size_t from = 0; from < wanted.size(); from += kLogitRows) {
     const int count = std::min(kLogitRows, static_cast<int>(wanted.size() - from));
     for (int i = 0; i < count; ++i) {
-      products_.rmsnorm(1, C, x_RC_.data() + static_cast<std::size_t>(wanted[from + i].at) * C, weights_.norm.data(),
+      kernels_.rmsnorm(1, C, x_RC_.data() + static_cast<std::size_t>(wanted[from + i].at) * C, weights_.norm.data(),
                         static_cast<float>(config.rms_norm_eps), h_RC_.data() + static_cast<std::size_t>(i) * C,
                         rstd_R_.data());
     }
-    products_.gemm(count, V, C, h_RC_.data(), static_cast<std::size_t>(C), 1, weights_.head.data(),
-                   logits_RV_.data(), static_cast<std::size_t>(V), false);
+    products_.times(count, h_RC_.data(), weights_.head, logits_RV_.data(), false);
     for (int i = 0; i < count; ++i) {
       on_logits(wanted[from + i].segment, wanted[from + i].row,
                 logits_RV_.data() + static_cast<std::size_t>(i) * V);

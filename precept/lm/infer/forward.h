@@ -55,7 +55,8 @@ class Forward {
 
   const Weights& weights_;
   const Rotary& rotary_;
-  const nn::Kernels& products_;
+  const nn::Kernels& kernels_;
+  Products products_;
   const Kernels& row_kernels_;
   Cache& cache_;
   BlockShape shape_;

@@ -8,7 +8,7 @@
 namespace precept::infer {
 
 Result<std::unique_ptr<Model>> open_engine(const std::string& folder, const EngineOptions& options) {
-  Result<Weights> weights = load_weights(folder, nn::kernels());
+  Result<Weights> weights = load_weights(folder, nn::kernels(), options.pack_bytes);
   if (!weights) return tl::unexpected(weights.error());
   Result<TokenizerFiles> files = load_tokenizer_files(folder);
   if (!files) return tl::unexpected(files.error());

@@ -1,5 +1,6 @@
 #include "precept/lm/infer/weights.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <set>
@@ -9,6 +10,7 @@
 #include <fmt/ranges.h>
 
 #include "precept/checkpoint/safetensors.h"
+#include "precept/core/parallel.h"
 
 namespace precept::infer {
 namespace {
@@ -18,28 +20,37 @@ constexpr const char* kMismatch = "config.json and the weights do not belong tog
 // Takes tensors out of a checkpoint by name and shape; remembers which, and the first error.
 class Reader {
  public:
-  Reader(const std::string& folder, const CheckpointTensors& tensors, const nn::Kernels& kernels)
-      : folder_(folder), tensors_(tensors), kernels_(kernels) {}
+  Reader(const std::string& folder, const CheckpointTensors& tensors, const nn::Kernels& kernels, bool pack)
+      : folder_(folder), tensors_(tensors), kernels_(kernels), pack_(pack) {}
 
-  std::vector<float> vector(const std::string& name, int size) { return read(name, {size}); }
-
-  std::vector<float> matrix(const std::string& name, int rows, int cols) { return read(name, {rows, cols}); }
-
-  // Matrices with the same inputs, one under the other, packed.
-  std::vector<float> packed(const std::vector<std::pair<std::string, int>>& parts, int cols) {
-    std::vector<float> all;
-    for (const auto& part : parts) {
-      const std::vector<float> one = matrix(part.first, part.second, cols);
-      all.insert(all.end(), one.begin(), one.end());
-    }
-    return error_ ? std::vector<float>{} : pack(all, cols);
+  std::vector<float> vector(const std::string& name, int size) {
+    const TensorView* view = find(name, {size});
+    return view != nullptr ? *to_floats(*view) : std::vector<float>{};
   }
 
-  std::vector<float> pack(const std::vector<float>& matrix, int cols) const {
-    const int rows = static_cast<int>(matrix.size() / static_cast<std::size_t>(cols));
-    std::vector<float> result(nn::packed_size(static_cast<std::size_t>(cols), static_cast<std::size_t>(rows)));
-    kernels_.pack_cols(cols, rows, matrix.data(), static_cast<std::size_t>(cols), result.data());
-    return result;
+  // Matrices with the same inputs, one under the other.
+  Matrix matrix(const std::vector<std::pair<std::string, int>>& parts, int cols) {
+    Matrix matrix = mapped(parts, cols);
+    if (pack_ && !error_) pack(matrix);
+    return matrix;
+  }
+
+  Matrix mapped(const std::vector<std::pair<std::string, int>>& parts, int cols) {
+    Matrix matrix;
+    matrix.cols = cols;
+    for (const auto& [name, rows] : parts) {
+      matrix.rows += rows;
+      if (const TensorView* view = find(name, {rows, cols})) matrix.parts.push_back(*view);
+    }
+    return matrix;
+  }
+
+  void pack(Matrix& matrix) const {
+    const auto cols = static_cast<std::size_t>(matrix.cols), rows = static_cast<std::size_t>(matrix.rows);
+    std::vector<float> plain(rows * cols);
+    for (int r = 0; r < matrix.rows; ++r) matrix.row(r, plain.data() + static_cast<std::size_t>(r) * cols);
+    matrix.packed.resize(nn::packed_size(cols, rows));
+    kernels_.pack_cols(matrix.cols, matrix.rows, plain.data(), cols, matrix.packed.data());
   }
 
   // Accepts a tensor that the model has no use for.
@@ -57,12 +68,12 @@ class Reader {
                          kMismatch, folder_);
       }
     }
-    return {};
+    return finite();
   }
 
  private:
-  std::vector<float> read(const std::string& name, const std::vector<std::int64_t>& shape) {
-    if (error_) return {};
+  const TensorView* find(const std::string& name, const std::vector<std::int64_t>& shape) {
+    if (error_) return nullptr;
     used_.insert(name);
     const TensorView* view = tensors_.find(name);
     if (view == nullptr) return fail("the checkpoint lacks the tensor " + name);
@@ -70,26 +81,33 @@ class Reader {
       return fail(fmt::format("the tensor {} is [{}], but config.json makes it [{}]", name,
                               fmt::join(view->shape, ", "), fmt::join(shape, ", ")));
     }
-    Result<std::vector<float>> values = to_floats(*view);
-    if (!values) {
-      error_ = values.error();
-      if (error_->file.empty()) error_->file = folder_;
-      return {};
-    }
-    for (const float value : *values) {
-      if (!std::isfinite(value)) return fail("the tensor " + name + " holds values that are not finite");
-    }
-    return std::move(*values);
+    if (!is_float(view->dtype)) return fail(fmt::format("the tensor {} is {}, not F32, F16 or BF16", name, dtype_name(view->dtype)));
+    return view;
   }
 
-  std::vector<float> fail(std::string what) {
+  // Large tensors are looked through by all processors.
+  Status finite() const {
+    std::vector<const TensorView*> views;
+    for (const TensorView& view : tensors_.tensors) {
+      if (is_float(view.dtype)) views.push_back(&view);
+    }
+    std::vector<char> fine(views.size());
+    in_parallel(views.size(), [&](std::size_t i) { fine[i] = all_finite(views[i]->dtype, views[i]->bytes); });
+    const auto broken = std::find(fine.begin(), fine.end(), 0);
+    if (broken == fine.end()) return {};
+    return bad_input("the tensor " + views[static_cast<std::size_t>(broken - fine.begin())]->name + " holds values that are not finite",
+                     "the file is damaged, or the training that made it diverged", folder_);
+  }
+
+  const TensorView* fail(std::string what) {
     error_ = Error{std::move(what), kMismatch, folder_, 0, ErrorKind::kBadInput};
-    return {};
+    return nullptr;
   }
 
   const std::string& folder_;
   const CheckpointTensors& tensors_;
   const nn::Kernels& kernels_;
+  const bool pack_;
   std::set<std::string> used_;
   std::optional<Error> error_;
 };
@@ -111,56 +129,48 @@ Rotary::Rotary(const LlamaConfig& config, int positions) {
   }
 }
 
-Result<Weights> load_weights(const std::string& folder, const nn::Kernels& kernels) {
+Result<Weights> load_weights(const std::string& folder, const nn::Kernels& kernels, std::int64_t pack_bytes) {
   Result<LlamaConfig> config = load_llama_config(folder);
   if (!config) return tl::unexpected(config.error());
+  Result<CheckpointTensors> tensors = open_checkpoint_tensors(folder);
+  if (!tensors) return tl::unexpected(tensors.error());
   Weights weights;
   weights.config = *config;
-  if (weights.config.head_dim == 0) weights.config.head_dim = config->hidden_size / config->num_attention_heads;
+  weights.tensors = std::move(*tensors);
   const LlamaConfig& shape = weights.config;
-  const int hidden = shape.hidden_size;
+  const int hidden = shape.hidden_size, feed_forward = shape.intermediate_size;
   const int queries = shape.num_attention_heads * shape.head_dim;
   const int keys = shape.num_key_value_heads * shape.head_dim;
-  if (shape.head_dim % 2 != 0) return bad_input("head_dim must be even", "", folder + "/config.json");
 
-  const Result<CheckpointTensors> tensors = open_checkpoint_tensors(folder);
-  if (!tensors) return tl::unexpected(tensors.error());
-  Reader reader(folder, *tensors, kernels);
-  weights.embed = reader.matrix("model.embed_tokens.weight", shape.vocab_size, hidden);
+  Reader reader(folder, weights.tensors, kernels, shape.parameters() <= pack_bytes / std::int64_t{sizeof(float)});
+  weights.embed = reader.mapped({{"model.embed_tokens.weight", shape.vocab_size}}, hidden);
   for (int i = 0; i < shape.num_hidden_layers; ++i) {
-    const std::string layer = "model.layers." + std::to_string(i) + ".";
+    const std::string layer = "model.layers." + std::to_string(i) + ".", attention = layer + "self_attn.";
     Weights::Layer one;
     one.input_norm = reader.vector(layer + "input_layernorm.weight", hidden);
     one.post_norm = reader.vector(layer + "post_attention_layernorm.weight", hidden);
-    one.qkv = reader.packed({{layer + "self_attn.q_proj.weight", queries},
-                             {layer + "self_attn.k_proj.weight", keys},
-                             {layer + "self_attn.v_proj.weight", keys}},
-                            hidden);
+    one.qkv = reader.matrix({{attention + "q_proj.weight", queries}, {attention + "k_proj.weight", keys}, {attention + "v_proj.weight", keys}}, hidden);
     if (shape.qkv_bias) {
       for (const auto& [name, size] : {std::pair{"q_proj", queries}, std::pair{"k_proj", keys}, std::pair{"v_proj", keys}}) {
-        const std::vector<float> part = reader.vector(layer + "self_attn." + name + ".bias", size);
+        const std::vector<float> part = reader.vector(attention + name + ".bias", size);
         one.qkv_bias.insert(one.qkv_bias.end(), part.begin(), part.end());
       }
     }
-    if (shape.out_bias) one.out_bias = reader.vector(layer + "self_attn.o_proj.bias", hidden);
+    if (shape.out_bias) one.out_bias = reader.vector(attention + "o_proj.bias", hidden);
     if (shape.qk_norm) {
-      one.q_norm = reader.vector(layer + "self_attn.q_norm.weight", shape.head_dim);
-      one.k_norm = reader.vector(layer + "self_attn.k_norm.weight", shape.head_dim);
+      one.q_norm = reader.vector(attention + "q_norm.weight", shape.head_dim);
+      one.k_norm = reader.vector(attention + "k_norm.weight", shape.head_dim);
     }
-    one.out = reader.packed({{layer + "self_attn.o_proj.weight", hidden}}, queries);
-    one.gate_up = reader.packed({{layer + "mlp.gate_proj.weight", shape.intermediate_size},
-                                 {layer + "mlp.up_proj.weight", shape.intermediate_size}},
-                                hidden);
-    one.down = reader.packed({{layer + "mlp.down_proj.weight", hidden}}, shape.intermediate_size);
+    one.out = reader.matrix({{attention + "o_proj.weight", hidden}}, queries);
+    one.gate_up = reader.matrix({{layer + "mlp.gate_proj.weight", feed_forward}, {layer + "mlp.up_proj.weight", feed_forward}}, hidden);
+    one.down = reader.matrix({{layer + "mlp.down_proj.weight", hidden}}, feed_forward);
     weights.layers.push_back(std::move(one));
   }
   weights.norm = reader.vector("model.norm.weight", hidden);
-  if (!shape.tie_word_embeddings) {
-    weights.head = reader.packed({{"lm_head.weight", shape.vocab_size}}, hidden);
-  } else {
-    if (!weights.embed.empty()) weights.head = reader.pack(weights.embed, hidden);
-    const TensorView* head = tensors->find("lm_head.weight");
-    const TensorView* embed = tensors->find("model.embed_tokens.weight");
+  weights.head = reader.matrix({{shape.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight", shape.vocab_size}}, hidden);
+  if (shape.tie_word_embeddings) {
+    const TensorView* head = weights.tensors.find("lm_head.weight");
+    const TensorView* embed = weights.tensors.find("model.embed_tokens.weight");
     if (head != nullptr && embed != nullptr && head->bytes == embed->bytes) reader.ignore(head->name);
   }
   if (Status read = reader.finish(); !read) return tl::unexpected(read.error());

@@ -48,6 +48,7 @@ class HttpModel final : public Model {
       if (problem) {
         state->done(tl::unexpected<Error>(to_error(state->url, *problem)));
       } else {
+        if (state->request.on_text && !state->answer.text.empty()) state->request.on_text(state->answer.text);
         state->done(std::move(state->answer));
       }
     };

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "precept/core/result.h"
@@ -44,6 +45,9 @@ struct GenerateRequest {
   Sampling sampling;
   RngKey key;             // the sample is a pure function of weights, messages, sampling and key
   bool logprobs = false;  // fill Generation::logprobs
+  // Called by advance() with each part of the text once it is final; the parts, joined, are Generation::text. Backends
+  // that get their answers whole call it once, or never for an empty text.
+  std::function<void(std::string_view)> on_text;
 };
 
 enum class Finish { kStop, kLength };

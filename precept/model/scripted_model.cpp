@@ -247,7 +247,8 @@ void ScriptedModel::enqueue(std::uint64_t hash, std::function<void()> complete) 
 void ScriptedModel::submit(GenerateRequest request, GenerateDone done) {
   ++generate_calls_;
   const std::uint64_t hash = script_.latency > 0 ? hash_of(request.messages, request.key.step) : 0;
-  enqueue(hash, [answer = answer_generate(script_, request), done = std::move(done)]() mutable {
+  enqueue(hash, [answer = answer_generate(script_, request), on_text = std::move(request.on_text), done = std::move(done)]() mutable {
+    if (on_text && answer && !answer->text.empty()) on_text(answer->text);
     done(std::move(answer));
   });
 }

@@ -190,6 +190,19 @@ inline void check_determinism(const ModelContract& contract) {
       << "alone on a fresh model the answer differs";
 }
 
+inline void check_text_comes_in_parts(const ModelContract& contract) {
+  SCOPED_TRACE("the parts of the text are the text");
+  GenerateRequest request = request_of(contract, 5);
+  std::string joined;
+  request.on_text = [&](std::string_view part) {
+    EXPECT_FALSE(part.empty());
+    joined += part;
+  };
+  const Generation answer = ask(contract, std::move(request));
+  EXPECT_EQ(joined, answer.text);
+  EXPECT_FALSE(joined.empty());
+}
+
 inline void check_greedy(const ModelContract& contract) {
   if (!contract.deterministic) return;
   SCOPED_TRACE("temperature 0 does not depend on the key");
@@ -362,6 +375,7 @@ inline void check_model_contract(const ModelContract& contract) {
   check_info(contract);
   check_many_in_flight(contract);
   check_determinism(contract);
+  check_text_comes_in_parts(contract);
   check_greedy(contract);
   check_limits(contract);
   check_logprobs(contract);

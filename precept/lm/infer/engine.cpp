@@ -186,13 +186,17 @@ bool Engine::extend(GenerateJob& job) {
   Work& work = *job.works[0];
   if (work.pending() > 0) return true;
   Generation& answer = job.answer;
+  const auto say = [&](const std::string& text) {
+    answer.text += text;
+    if (job.request.on_text && !text.empty()) job.request.on_text(text);
+  };
   const std::int32_t token = job.picked;
   answer.tokens.push_back(token);
   if (job.request.logprobs) answer.logprobs.push_back(job.logprob);
   if (std::find(stop_ids_.begin(), stop_ids_.end(), token) != stop_ids_.end()) {
     answer.finish = Finish::kStop;
   } else {
-    answer.text += job.matcher.feed(job.decoder.feed(token));
+    say(job.matcher.feed(job.decoder.feed(token)));
     if (job.matcher.matched()) {
       answer.finish = Finish::kStop;
       return false;
@@ -201,8 +205,8 @@ bool Engine::extend(GenerateJob& job) {
     if (static_cast<int>(work.tokens.size()) < job.limit) return true;
     answer.finish = Finish::kLength;
   }
-  answer.text += job.matcher.feed(job.decoder.finish());
-  answer.text += job.matcher.finish();
+  say(job.matcher.feed(job.decoder.finish()));
+  say(job.matcher.finish());
   return false;
 }
 

@@ -225,7 +225,7 @@ class Lexer {
       }
     }
     if (end < source_.size() && is_name_byte(source_[end])) {
-      return fail("a number goes on with a letter", "write decimal numbers");
+      return fail("a number goes on with a letter", "numbers are decimal; put a space after them");
     }
     add(is_float ? TokenKind::kFloat : TokenKind::kInteger, digits);
     Token& token = tokens_.back();

@@ -8,7 +8,6 @@
 
 #include "precept/core/io.h"
 #include "precept/text/chat_template.h"
-#include "precept/text/stream.h"
 
 using namespace precept;
 
@@ -68,7 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto chat = parsed->render(input)) check(*chat, only_input_has_mark);
 
   input.messages_json.clear();
-  input.messages = {{"user", replace_invalid_utf8(bytes.substr(size / 2))}};
+  const std::string_view half = bytes.substr(size / 2);
+  input.messages = {{"user", std::string(half.substr(0, find_invalid_utf8(half).value_or(half.size())))}};
   if (const auto chat = parsed->render(input)) check(*chat, false);
   input.messages_json = std::string(bytes.substr(0, size / 4));
   if (const auto chat = parsed->render(input)) check(*chat, false);

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cmath>
 
-#include "precept/core/strict_json.h"
+#include "precept/core/quote.h"
 #include "precept/text/jinja_builtins.h"
 #include "precept/text/jinja_operators.h"
 #include "precept/text/jinja_text_ops.h"

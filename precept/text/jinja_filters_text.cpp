@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "precept/core/strict_json.h"
+#include "precept/core/quote.h"
 #include "precept/text/jinja_builtins.h"
 #include "precept/text/jinja_json.h"
 #include "precept/text/jinja_text_ops.h"

@@ -5,7 +5,7 @@
 #include <cstdio>
 
 #include "precept/core/io.h"
-#include "precept/core/strict_json.h"
+#include "precept/core/quote.h"
 #include "precept/text/jinja_builtins.h"
 #include "precept/text/jinja_json.h"
 

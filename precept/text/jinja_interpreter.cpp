@@ -2,7 +2,7 @@
 
 #include "precept/text/jinja_interpreter.h"
 
-#include "precept/core/strict_json.h"
+#include "precept/core/quote.h"
 #include "precept/text/jinja_builtins.h"
 
 namespace precept::jinja {

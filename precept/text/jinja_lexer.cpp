@@ -4,7 +4,7 @@
 #include <optional>
 
 #include "precept/core/io.h"
-#include "precept/core/strict_json.h"
+#include "precept/core/quote.h"
 #include "precept/text/jinja_text.h"
 
 namespace precept::jinja {

@@ -4,7 +4,7 @@
 #include <charconv>
 #include <cstring>
 
-#include "precept/core/strict_json.h"
+#include "precept/core/quote.h"
 #include "precept/text/jinja_builtins.h"
 
 namespace precept::jinja {

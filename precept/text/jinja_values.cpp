@@ -7,7 +7,7 @@
 
 #include <utf8proc.h>
 
-#include "precept/core/strict_json.h"
+#include "precept/core/quote.h"
 #include "precept/text/jinja_runtime.h"
 
 namespace precept::jinja {

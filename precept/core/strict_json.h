@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "precept/core/quote.h"
 #include "precept/core/result.h"
 
 namespace precept {
@@ -21,8 +22,5 @@ std::optional<std::size_t> nested_too_deeply(std::string_view json);
 // Refuses what is not one JSON object, a key that stands twice in one object, and nesting deeper than
 // 64; `line_base` is the line on which `text` begins in the file (0: the file has no lines).
 Result<nlohmann::json> parse_json_object(std::string_view text, const std::string& file, int line_base = 1);
-
-// At most 60 bytes of foreign text on one line, in quotes, for use in messages: control characters become spaces.
-std::string in_quotes(std::string_view text);
 
 }  // namespace precept

@@ -1,16 +1,15 @@
 // Checkpoint folders: one file or shards, and their digest; and numbers of tensors.
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <set>
 
-#include "precept/core/strict_json.h"
+#include "precept/checkpoint/half.h"
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
+#include "precept/core/strict_json.h"
 
 namespace precept {
 namespace {
@@ -40,21 +39,6 @@ Result<std::map<std::string, std::vector<std::string>>> read_index(const std::st
     if (shards.size() > kMaxShards) return bad_input("too many shards", "is this the right file?", path);
   }
   return shards;
-}
-
-float half_to_float(std::uint16_t half) {
-  const std::uint32_t sign = static_cast<std::uint32_t>(half & 0x8000) << 16;
-  const std::uint32_t exponent = (half >> 10) & 0x1F, fraction = half & 0x3FF;
-  if (exponent == 31) return std::bit_cast<float>(sign | 0x7F800000U | (fraction << 13));
-  if (exponent == 0) {
-    const float size = std::ldexp(static_cast<float>(fraction), -24);
-    return sign != 0 ? -size : size;
-  }
-  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
-}
-
-std::uint16_t load_u16(const char* at) {
-  return static_cast<std::uint16_t>(static_cast<unsigned char>(at[0]) | (static_cast<unsigned char>(at[1]) << 8));
 }
 
 }  // namespace
@@ -123,7 +107,7 @@ Result<std::vector<float>> to_floats(const TensorView& tensor) {
       return values;
     case Dtype::kBF16:
       for (std::size_t i = 0; i < values.size(); ++i) {
-        values[i] = std::bit_cast<float>(static_cast<std::uint32_t>(load_u16(data + 2 * i)) << 16);
+        values[i] = bf16_to_float(load_u16(data + 2 * i));
       }
       return values;
     case Dtype::kF16:
@@ -137,13 +121,7 @@ Result<std::vector<float>> to_floats(const TensorView& tensor) {
 
 std::string to_bf16_bytes(const std::vector<float>& values) {
   std::string bytes(values.size() * 2, '\0');
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const auto bits = std::bit_cast<std::uint32_t>(values[i]);
-    const bool nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;
-    const std::uint32_t rounded = nan ? (bits >> 16) | 0x40U : (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
-    bytes[2 * i] = static_cast<char>(rounded & 0xFF);
-    bytes[2 * i + 1] = static_cast<char>((rounded >> 8) & 0xFF);
-  }
+  for (std::size_t i = 0; i < values.size(); ++i) store_u16(float_to_bf16(values[i]), &bytes[2 * i]);
   return bytes;
 }
 

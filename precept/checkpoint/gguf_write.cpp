@@ -175,7 +175,10 @@ Result<std::string> ggml_from_floats(GgmlType type, std::span<const float> in) {
       case GgmlType::kQ8_0:
         if (!put_q8_0(in.data() + i * block, at)) return does_not_hold("Q8_0");
         break;
-      default: PRECEPT_CHECK(!"a type that can be written");
+      default: {
+        constexpr bool kTypeCanBeWritten = false;
+        PRECEPT_CHECK(kTypeCanBeWritten);
+      }
     }
   }
   return out;

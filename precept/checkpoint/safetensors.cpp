@@ -2,15 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <limits>
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
+#include "precept/checkpoint/mapped_file.h"
 #include "precept/core/strict_json.h"
 
 namespace precept {
@@ -45,19 +39,6 @@ static_assert([] {
 
 constexpr std::uint64_t kMaxHeader = std::uint64_t{100} << 20;  // as the reference implementation
 constexpr std::size_t kMaxRank = 16;
-
-class Mapping {
- public:
-  Mapping(const char* data, std::size_t size) : data_(data), size_(size) {}
-  Mapping(const Mapping&) = delete;
-  Mapping& operator=(const Mapping&) = delete;
-  ~Mapping() { ::munmap(const_cast<char*>(data_), size_); }
-  std::string_view bytes() const { return {data_, size_}; }
-
- private:
-  const char* data_;
-  std::size_t size_;
-};
 
 bool has_name(const TensorView& tensor, std::string_view name) { return tensor.name < name; }
 
@@ -161,7 +142,7 @@ std::optional<Dtype> dtype_from_name(std::string_view name) {
 }
 
 struct Safetensors::File {
-  std::unique_ptr<Mapping> mapping;  // none when parsed from memory
+  std::unique_ptr<const MappedFile> mapping;  // none when parsed from memory
   std::vector<TensorView> tensors;
   std::map<std::string, std::string> metadata;
 
@@ -204,22 +185,10 @@ Result<Safetensors> Safetensors::parse(std::string_view bytes, const std::string
 }
 
 Result<Safetensors> Safetensors::open(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
-    return errno == ENOENT ? bad_input("no such file", "check the path", path)
-                           : bad_input(std::string("cannot open: ") + std::strerror(errno), "check its permissions", path);
-  }
-  struct stat status {};
-  const bool regular = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
-  const auto size = static_cast<std::size_t>(status.st_size);
-  void* data = regular && size >= 8 ? ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-  const int error = errno;
-  ::close(fd);
-  if (!regular) return bad_input("is not a regular file", "name the safetensors file", path);
-  if (size < 8) return bad_input("too short for a safetensors file", kDamaged, path);
-  if (data == MAP_FAILED) return failed(std::string("cannot map: ") + std::strerror(error), "check free memory", path);
+  auto mapping = MappedFile::open(path, 8, "safetensors");
+  if (!mapping) return tl::unexpected<Error>(mapping.error());
   auto made = std::make_shared<File>();
-  made->mapping = std::make_unique<Mapping>(static_cast<const char*>(data), size);
+  made->mapping = std::move(*mapping);
   if (auto fine = made->read(made->mapping->bytes(), path); !fine) return tl::unexpected<Error>(fine.error());
   return Safetensors(std::move(made));
 }

@@ -1,14 +1,9 @@
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <limits>
 
-#include <fcntl.h>
-#include <unistd.h>
-
-#include "precept/core/strict_json.h"
 #include "precept/checkpoint/safetensors.h"
+#include "precept/checkpoint/whole_file.h"
 #include "precept/core/io.h"
+#include "precept/core/strict_json.h"
 
 namespace precept {
 namespace {
@@ -49,41 +44,6 @@ Result<std::string> make_header(const std::vector<TensorView>& tensors,
   return text;
 }
 
-class Output {
- public:
-  explicit Output(const std::string& path)
-      : path_(path), temporary_(path + ".tmp" + std::to_string(::getpid())),
-        fd_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)) {}
-  Output(const Output&) = delete;
-  Output& operator=(const Output&) = delete;
-  ~Output() {
-    if (fd_ >= 0) ::close(fd_);
-    if (!done_) ::unlink(temporary_.c_str());
-  }
-
-  bool opened() const { return fd_ >= 0; }
-  bool write(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t n = ::write(fd_, bytes.data(), bytes.size());
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return false;
-      bytes.remove_prefix(static_cast<std::size_t>(n));
-    }
-    return true;
-  }
-  bool finish() {
-    if (::fsync(fd_) != 0) return false;
-    const int closed = ::close(std::exchange(fd_, -1));
-    done_ = closed == 0 && ::rename(temporary_.c_str(), path_.c_str()) == 0;
-    return done_;
-  }
-
- private:
-  std::string path_, temporary_;
-  int fd_;
-  bool done_ = false;
-};
-
 }  // namespace
 
 Status write_safetensors(const std::string& path, std::vector<TensorView> tensors,
@@ -93,13 +53,11 @@ Status write_safetensors(const std::string& path, std::vector<TensorView> tensor
   if (!header) return tl::unexpected<Error>(header.error());
   std::string length(8, '\0');
   for (std::size_t i = 0; i < 8; ++i) length[i] = static_cast<char>((header->size() >> (8 * i)) & 0xFF);
-  Output out(path);
-  bool fine = out.opened() && out.write(length) && out.write(*header);
-  for (const TensorView& tensor : tensors) fine = fine && out.write(tensor.bytes);
-  if (!fine || !out.finish()) {
-    return failed(std::string("cannot write: ") + std::strerror(errno), "check free space and permissions", path);
-  }
-  return {};
+  WholeFile out(path);
+  out.write(length);
+  out.write(*header);
+  for (const TensorView& tensor : tensors) out.write(tensor.bytes);
+  return out.finish();
 }
 
 }  // namespace precept

@@ -156,7 +156,7 @@ TEST(HttpLoad, FewerAtOnceWhereTheServerComplains) {
 }
 
 TEST(HttpLoad, AfterComplaintsOneAtATimeAndThenMoreAgain) {
-  TestServer server({.share = {{Trouble::kTooManyBare, 1.0}}, .slow = milliseconds(3), .content = echo});
+  TestServer server({.share = {{Trouble::kTooManyBare, 1.0}}, .slow = milliseconds(10), .content = echo});
   HttpOptions options = quick();
   options.max_in_flight = 32;
   options.retries = 8;
@@ -187,12 +187,15 @@ TEST(HttpLoad, RetryAfterIsHonouredInSecondsAndAsADate) {
     HttpOptions options = quick();
     options.retry_after_max = milliseconds(60'000);
     options.now = [now] { return *now; };
-    options.wall = [day] { return day; };
+    auto heard = std::make_shared<bool>(false);  // the complaint has arrived
+    options.wall = [day, heard] {
+      *heard = true;
+      return day;
+    };
     auto model = open_or_die(server.base() + "#test", options);
     Tally tally;
     tally.submit(*model, 1);
-    while (server.stats().requests == 0) model->advance(milliseconds(5));
-    for (int i = 0; i < 20; ++i) model->advance(milliseconds(2));
+    while (!*heard) model->advance(milliseconds(5));
     server.set_share({});
     *now += milliseconds(19'900);
     tally.submit(*model, 1);  // a new request is held back as well
@@ -263,7 +266,7 @@ TEST(HttpLoad, OneOfTwoEndpointsDiesAndNothingIsLost) {
   // It comes back, is probed, and takes its share again.
   TestServer back({.port = port, .share = {{Trouble::kSlow, 1.0}}, .slow = milliseconds(2), .content = echo});
   if (!back.listening()) GTEST_SKIP() << "the port was taken meanwhile";
-  for (int round = 0; round < 400 && back.stats().requests == 0; ++round) {
+  for (int round = 0; round < 2000 && back.stats().requests == 0; ++round) {
     tally.submit(*model, 20);
     tally.run(*model);
   }
@@ -413,7 +416,7 @@ struct Certificate {
 
 TEST(HttpTls, CertificatesAreVerifiedAndCaFileIsTrusted) {
   const Certificate certificate;
-  TestServer server({.content = echo, .certificate = certificate.file, .private_key = certificate.key});
+  TestServer server({.certificate = certificate.file, .private_key = certificate.key, .content = echo});
   ASSERT_TRUE(server.listening());
   const auto distrusted = open_http_model(server.base() + "#test", quick());
   ASSERT_FALSE(distrusted.has_value());

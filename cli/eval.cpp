@@ -29,6 +29,7 @@ namespace {
 
 struct EvalCommand {
   CommonOptions common;
+  EndpointOptions endpoint;
   EvalOptions eval;
   std::string world = "pocket";
   int held_out = 1000;
@@ -58,6 +59,7 @@ void for_each_field(EvalCommand& o, Visit visit) {
   visit("seed", o.eval.seed, "seed of all sampling", any_seed());
   visit("threads", o.common.threads, kThreadsHelp, threads_rule());
   visit("batch", o.common.batch, kBatchHelp, batch_rule());
+  for_each_field(o.endpoint, visit);
 }
 
 // Everything that one evaluation found.
@@ -266,14 +268,22 @@ Result<int> run_eval(EvalCommand command, const EventSink& events) {
     if (Status made = make_folder(common.run); !made) return pass(made.error());
   }
 
+  const bool apart = command.judge_cases > 0 && !common.judge.empty() && common.judge != common.model;
   OpenOptions open;
   EngineOptions& engine = open.engine;
   engine.threads = common.threads;
   engine.max_batch = common.batch;
+  open.endpoint = command.endpoint;
+  open.events = events;
+  auto meter = open_meter(command.endpoint, {common.model, apart ? common.judge : ""}, common.run, events);
+  if (!meter) return pass(meter.error());
+  open.meter = *meter;
+  open.scores = command.judge_cases > 0 && !apart;
   auto model = open_model(common.model, open);
   if (!model) return pass(model.error());
   Result<std::unique_ptr<Model>> other = std::unique_ptr<Model>();
-  if (command.judge_cases > 0 && !common.judge.empty() && common.judge != common.model) {
+  if (apart) {
+    open.scores = true;
     other = open_model(common.judge, open);
     if (!other) return pass(other.error());
   }
@@ -316,6 +326,7 @@ void add_eval(CLI::App& app, Context& context) {
   CLI::App* command = app.add_subcommand("eval", "violation rate, helpfulness and over-refusal, with intervals");
   const auto options = std::make_shared<EvalCommand>();
   add_recipe_command(*command, context, "eval", options, run_eval);
+  repeat_headers(*command);
   add_json_option(*command, options->common);
 }
 

@@ -41,7 +41,7 @@ Status keep_familiarity(const std::string& run, Model& model, bool built_in, con
                         std::size_t prompts, const EventSink& events) {
   const std::string path = run + "/familiarity.json";
   std::error_code none;
-  if (fs::exists(path, none) || !model.info().can_score) return {};
+  if (fs::exists(path, none) || !model.info().can_score || model.info().words_only) return {};
   std::vector<std::string> own;
   if (built_in) own = sample_texts(unseen_pocket_prompts(static_cast<int>(kFamiliaritySample), 0));
   const auto measured = measure_familiarity(model, texts, static_cast<std::int64_t>(prompts), own, events);

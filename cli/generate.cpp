@@ -24,6 +24,7 @@ namespace {
 
 struct GenerateOptions {
   CommonOptions common;
+  EndpointOptions endpoint;
   std::string prompt;
   std::string system;
   bool raw = false;
@@ -138,7 +139,7 @@ Result<int> generate_all(Model& model, const std::vector<Question>& questions, b
       if (!answer) {
         ++failures;
         if (!first) first = answer.error();
-        if (questions.size() > 1) {
+        if (questions.size() > 1 && answer.error().kind != ErrorKind::kLimit) {
           event.kind = Event::Kind::kWarning;
           event.text = "prompt \"" + questions[i].id + "\": " + answer.error().message();
           if (events) events(event);
@@ -160,7 +161,7 @@ Result<int> generate_all(Model& model, const std::vector<Question>& questions, b
     return failed("cannot write to the standard output", "is the disk full?");
   }
   if (!first) return 0;
-  if (questions.size() == 1) return tl::unexpected<Error>(*first);
+  if (questions.size() == 1 || first->kind == ErrorKind::kLimit) return tl::unexpected<Error>(*first);
   return failed(std::to_string(failures) + " of " + std::to_string(questions.size()) +
                     " prompts failed; the first: " + first->message(),
                 first->hint);
@@ -170,11 +171,16 @@ Result<int> run_generate(const GenerateOptions& options, const EventSink& events
   if (options.common.model.empty()) {
     return bad_input("no model is given", "give --model, for example --model pocket");
   }
+  EndpointOptions endpoint = options.endpoint;
+  if (const Status fine = check_fields(fields_of(endpoint), true); !fine) return tl::unexpected<Error>(fine.error());
+  if (const Status fine = check_ceiling(endpoint, {options.common.model}); !fine) return tl::unexpected<Error>(fine.error());
   auto questions = questions_of(options);
   if (!questions) return tl::unexpected<Error>(questions.error());
   OpenOptions open;
   open.engine.threads = options.common.threads;
   open.engine.max_batch = options.common.batch;
+  open.endpoint = endpoint;
+  open.events = events;
   auto model = open_model(options.common.model, open);
   if (!model) return tl::unexpected<Error>(model.error());
   return generate_all(**model, *questions, options.common.json, events);
@@ -199,6 +205,8 @@ void add_generate(CLI::App& app, Context& context) {
   add_seed_option(*command, options->common);
   add_json_option(*command, options->common);
   add_engine_options(*command, options->common);
+  add_fields(*command, options->endpoint);
+  repeat_headers(*command);
   command->callback([options, &context] {
     context.action = [options, &context] { return run_generate(*options, context.events); };
   });

@@ -35,6 +35,24 @@ Result<std::unique_ptr<Model>> open_checkpoint(const std::string& folder, const 
   return (*library)->open_checkpoint(folder, options.engine);
 }
 
+Result<std::unique_ptr<Model>> open_endpoint(const std::string& uri, const OpenOptions& options) {
+  const auto http = http_options(options.endpoint, options.events);
+  if (!http) return tl::unexpected(http.error());
+  std::shared_ptr<Meter> meter = options.meter;
+  if (!meter) {
+    auto own = open_meter(options.endpoint, {uri}, "", options.events);
+    if (!own) return tl::unexpected(own.error());
+    meter = std::move(*own);
+  }
+  HttpOpen how;
+  how.scores = options.scores;
+  how.known = [&meter](const EndpointInfo& endpoint) { return meter->known_scores(endpoint); };
+  auto model = open_http_model(uri, *http, how);
+  if (!model) return model;
+  if (const Status kept = meter->keep((*model)->info()); !kept) return tl::unexpected(kept.error());
+  return metered(std::move(*model), std::move(meter));
+}
+
 }  // namespace
 
 Result<std::string> pocket_folder() {
@@ -60,11 +78,7 @@ Result<std::unique_ptr<Model>> open_model(const std::string& uri, const OpenOpti
     if (!folder) return tl::unexpected(folder.error());
     return open_checkpoint(*folder, options);
   }
-  if (starts_with(uri, "http://") || starts_with(uri, "https://")) {
-    const Result<HttpOptions> http = http_options_from_environment();
-    if (!http) return tl::unexpected(http.error());
-    return open_http_model(uri, *http);
-  }
+  if (is_endpoint(uri)) return open_endpoint(uri, options);
   const std::string scripted = "scripted:";
   if (uri == scripted) return bad_input("scripted: names no file", kForms);
   if (starts_with(uri, scripted)) return open_scripted(uri.substr(scripted.size()));

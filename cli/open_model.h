@@ -4,6 +4,8 @@
 #include <memory>
 #include <string>
 
+#include "cli/endpoint_options.h"
+#include "precept/core/events.h"
 #include "precept/core/result.h"
 #include "precept/lm/api.h"
 #include "precept/model/model.h"
@@ -11,13 +13,17 @@
 namespace precept {
 
 struct OpenOptions {
-  EngineOptions engine;  // for models that run in this process
+  EngineOptions engine;      // for models that run in this process
+  EndpointOptions endpoint;  // for the others
+  std::shared_ptr<Meter> meter = {};  // what they spend, and their answers; null: a meter of their own, without a folder
+  bool scores = false;       // find out whether an endpoint gives log-probs (costs one request, once a run folder)
+  EventSink events = {};
 };
 
 // `uri` is one of
 //   pocket                     the built-in model (see pocket_folder)
 //   FOLDER                     a checkpoint: config.json, safetensors, tokenizer.json, chat.json
-//   http(s)://HOST/v1#NAME     a model behind an OpenAI-compatible endpoint
+//   http(s)://HOST/v1#NAME     a model behind an OpenAI-compatible endpoint, or several, separated by commas
 //   scripted:FILE.jsonl        answers from a script, for tests
 // kBadInput with the list for anything else.
 Result<std::unique_ptr<Model>> open_model(const std::string& uri, const OpenOptions& options);

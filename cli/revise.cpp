@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/dry_run.h"
 #include "cli/familiarity.h"
 #include "cli/keep_constitution.h"
 #include "cli/locate.h"
@@ -34,6 +35,8 @@ struct ReviseCommand {
   CommonOptions common;
   bool hh_rlhf = false;  // --prompts is a file of hh-rlhf pairs
   ReviseOptions revise;
+  EndpointOptions endpoint;
+  bool dry_run = false, restart = false;  // what to do, not what the run is: no part of the recipe
 };
 
 template <class Visit>
@@ -47,6 +50,7 @@ void for_each_field(ReviseCommand& o, Visit visit) {
   for_each_field(o.revise, visit);
   visit("threads", o.common.threads, kThreadsHelp, threads_rule());
   visit("batch", o.common.batch, kBatchHelp, batch_rule());
+  for_each_field(o.endpoint, visit);
 }
 
 using Json = nlohmann::ordered_json;
@@ -139,6 +143,14 @@ void print(const RunSummary& summary, const std::optional<Familiarity>& familiar
   std::printf("next: precept export --what sft --run %s\n", run.c_str());
 }
 
+void print_spent(const Meter& meter) {
+  const Usage& spent = meter.spent();
+  std::printf("spent at endpoints in this folder: %lld prompt tokens, %lld output tokens", static_cast<long long>(spent.prompt_tokens),
+              static_cast<long long>(spent.output_tokens));
+  if (const double cost = meter.cost(spent); cost > 0) std::printf(", cost %.4f", cost);
+  std::printf("\n");
+}
+
 // The differing lines one by one; the error that follows names them in one line.
 void show_difference(const std::string& run, const std::string& recipe, const EventSink& events) {
   const auto stored = RunStore::open_readonly(run);
@@ -164,7 +176,7 @@ Status write_recipe(ReviseCommand given, const Constitution& constitution, const
   return write_file(path, text);
 }
 
-Result<int> conclude(const RunStore& store, const ReviseCommand& command) {
+Result<int> conclude(const RunStore& store, const ReviseCommand& command, const Meter* meter) {
   const auto summary = summarize(store);
   if (!summary) return pass(summary.error());
   const std::string& run = command.common.run;
@@ -176,9 +188,15 @@ Result<int> conclude(const RunStore& store, const ReviseCommand& command) {
   }
   if (Status status = write_run_summary(run); !status) return pass(status.error());
   if (command.common.json) {
-    std::printf("%s\n", json::dump(to_json(*summary, familiarity)).c_str());
+    Json out = to_json(*summary, familiarity);
+    if (meter != nullptr) {
+      out["spent"] = to_json(meter->spent());
+      if (meter->cost(meter->spent()) > 0) out["spent"]["cost"] = meter->cost(meter->spent());
+    }
+    std::printf("%s\n", json::dump(out).c_str());
   } else {
     print(*summary, familiarity, run);
+    if (meter != nullptr) print_spent(*meter);
   }
   if (summary->failed > 0) {
     return failed(std::to_string(summary->failed) + " of " + std::to_string(summary->items) +
@@ -188,33 +206,74 @@ Result<int> conclude(const RunStore& store, const ReviseCommand& command) {
   return 0;
 }
 
+// The models of a run; their meter where any of them is an endpoint.
+struct RunModels {
+  std::shared_ptr<Meter> meter;
+  std::unique_ptr<Model> policy, other;
+
+  Model& judge() const { return other ? *other : *policy; }
+};
+
+Result<RunModels> open_models(const ReviseCommand& command, bool apart, const EventSink& events) {
+  const CommonOptions& common = command.common;
+  RunModels models;
+  auto meter = open_meter(command.endpoint, {common.model, apart ? common.judge : ""}, common.run, events);
+  if (!meter) return pass(meter.error());
+  models.meter = std::move(*meter);
+  OpenOptions open;
+  open.engine.threads = common.threads;
+  open.engine.max_batch = common.batch;
+  open.endpoint = command.endpoint;
+  open.meter = models.meter;
+  open.events = events;
+  const bool judges = command.revise.selection != "random" || !command.revise.revise_compliant;
+  open.scores = judges && !apart;
+  auto policy = open_model(common.model, open);
+  if (!policy) return pass(policy.error());
+  models.policy = std::move(*policy);
+  if (apart) {
+    open.scores = judges;
+    auto other = open_model(common.judge, open);
+    if (!other) return pass(other.error());
+    models.other = std::move(*other);
+  }
+  const ModelInfo& judge = models.judge().info();
+  if (events && judges && !judge.endpoints.empty()) {
+    Event event;
+    event.kind = Event::Kind::kNote;
+    event.stage = "revise";
+    event.text = judge.can_score ? "the judge's endpoint gives log-probs: verdicts are probabilities of yes and no"
+                                 : "the judge's endpoint gives no log-probs: verdicts are read from its text";
+    events(event);
+  }
+  return models;
+}
+
 Result<int> run_revise(ReviseCommand command, const EventSink& events) {
   const ReviseCommand given = command;
   CommonOptions& common = command.common;
   if (common.model.empty()) return bad_input("no model is given", "give --model, for example --model pocket");
   if (common.prompts.empty()) return bad_input("no prompts are given", "give --prompts FILE");
-  if (common.run.empty()) return bad_input("no run folder is given", "give --run DIR");
+  if (common.run.empty() && !command.dry_run) return bad_input("no run folder is given", "give --run DIR");
   if (common.constitution.empty()) common.constitution = data_path("constitutions/default.toml");
   const auto constitution = load_constitution(common.constitution);
   if (!constitution) return pass(constitution.error());
   if (const auto templates = resolve_templates(*constitution); !templates) return pass(templates.error());
   auto prompts = command.hh_rlhf ? load_hh_rlhf(common.prompts) : load_prompts(common.prompts);
   if (!prompts) return pass(prompts.error());
-
-  OpenOptions open;
-  open.engine.threads = common.threads;
-  open.engine.max_batch = common.batch;
-  const auto policy = open_model(common.model, open);
-  if (!policy) return pass(policy.error());
-  Result<std::unique_ptr<Model>> other = std::unique_ptr<Model>();
-  if (!common.judge.empty() && common.judge != common.model) {
-    other = open_model(common.judge, open);
-    if (!other) return pass(other.error());
+  const bool apart = !common.judge.empty() && common.judge != common.model;
+  if (command.dry_run) {
+    const DryRun dry{common.model, apart ? common.judge : "", command.endpoint, common.json};
+    return dry_run(dry, *constitution, command.revise, items_of(std::move(*prompts)));
   }
-  Model& judge = *other ? **other : **policy;
 
-  const std::string recipe = revise_recipe(command.revise, *constitution, (*policy)->info(), judge.info());
-  auto store = RunStore::open(common.run, recipe);
+  auto models = open_models(command, apart, events);
+  if (!models) return pass(models.error());
+  const auto& policy = models->policy;
+  Model& judge = models->judge();
+
+  const std::string recipe = revise_recipe(command.revise, *constitution, policy->info(), judge.info());
+  auto store = RunStore::open(common.run, recipe, command.restart);
   if (!store) {
     show_difference(common.run, recipe, events);
     return pass(store.error());
@@ -222,18 +281,22 @@ Result<int> run_revise(ReviseCommand command, const EventSink& events) {
   const std::vector<std::string> texts = sample_texts(*prompts);
   const std::size_t count = prompts->size();
   if (Status status = store->set_items(items_of(std::move(*prompts))); !status) return pass(status.error());
-  if (Status status = write_recipe(given, *constitution, (*policy)->info(), judge.info()); !status) return pass(status.error());
+  if (command.restart) {
+    std::error_code none;
+    std::filesystem::remove(common.run + "/familiarity.json", none);  // it is of the prompts that were
+  }
+  if (Status status = write_recipe(given, *constitution, policy->info(), judge.info()); !status) return pass(status.error());
   if (Status status = keep_constitution(*constitution, common.run); !status) return pass(status.error());
   // The judge's verdicts decide; where it cannot score, the policy at least writes the drafts.
   const bool asks_judge = judge.info().can_score;
-  const std::string& asked = asks_judge && *other ? common.judge : common.model;
-  Model& model = asks_judge ? judge : **policy;
+  const std::string& asked = asks_judge && apart ? common.judge : common.model;
+  Model& model = asks_judge ? judge : *policy;
   if (Status status = keep_familiarity(common.run, model, is_built_in(asked), texts, count, events); !status) {
     return pass(status.error());
   }
-  const auto result = revise(*constitution, command.revise, **policy, judge, *store, events);
+  const auto result = revise(*constitution, command.revise, *policy, judge, *store, events);
   if (!result) return pass(result.error());
-  return conclude(*store, command);
+  return conclude(*store, command, models->meter.get());
 }
 
 }  // namespace
@@ -243,6 +306,10 @@ void add_revise(CLI::App& app, Context& context) {
       "revise", "the loop: select, draft, judge; critique and revise what violates a principle");
   const auto options = std::make_shared<ReviseCommand>();
   add_recipe_command(*command, context, "revise", options, run_revise);
+  repeat_headers(*command);
+  command->add_flag("--dry-run", options->dry_run, "say what the run would ask of its models; send and write nothing");
+  command->add_flag("--restart", options->restart,
+                    "forget the run that is in the folder and begin anew, say with another recipe; answers that endpoints gave there are kept and used");
   add_json_option(*command, options->common);
 }
 

@@ -7,6 +7,7 @@
 #include "precept/core/strict_json.h"
 
 namespace precept {
+
 bool is_float(Dtype dtype) { return dtype == Dtype::kF32 || dtype == Dtype::kBF16 || dtype == Dtype::kF16; }
 
 void widen(Dtype dtype, const char* bytes, std::size_t count, float* out) {

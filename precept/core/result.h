@@ -11,10 +11,11 @@
 
 namespace precept {
 
-// Decides the exit code of the CLI: kBadInput -> 2, kFailed -> 3 (docs/architecture.md, "Errors").
+// Decides the exit code of the CLI: kBadInput -> 2, the others -> 3 (docs/architecture.md, "Errors").
 enum class ErrorKind {
   kBadInput,  // usage or input that a person must mend
   kFailed,    // something failed while running: disk, network, memory, non-finite loss
+  kLimit,     // a ceiling that the user set is reached: nothing is wrong, and more of it goes on with the work
 };
 
 struct Error {

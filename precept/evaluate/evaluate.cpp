@@ -174,6 +174,7 @@ Result<Evaluation> evaluate_policy(Model& policy, const std::vector<Prompt>& pro
       Outcome& outcome = evaluation.outcomes[i];
       if (!answer) {
         outcome.error = answer.error().message();
+        if (answer.error().kind == ErrorKind::kLimit) return done(tl::unexpected(answer.error()));
         if (answer.error().kind != ErrorKind::kFailed) return done({});
         if (!first) first = answer.error();
         ++failed;

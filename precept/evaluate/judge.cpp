@@ -150,7 +150,7 @@ Result<JudgeQuality> evaluate_judge(Model& judge, const std::vector<JudgeCase>& 
   }
   std::vector<std::vector<Reply>> replies(plans.size());  // by plan: the order of answers does not matter
   const auto after = [](const Error& error) {
-    return error.kind == ErrorKind::kFailed ? Status(tl::unexpected(error)) : Status();
+    return error.kind == ErrorKind::kBadInput ? Status() : Status(tl::unexpected(error));
   };
   const auto submit = [&](std::size_t i, std::function<void(Status)> done) {
     const Plan& plan = plans[i];

@@ -51,8 +51,8 @@ Perplexity total(const std::vector<std::optional<One>>& results) {
 
 Result<Perplexity> perplexity(Model& model, const std::vector<std::string>& texts, const EventSink& events,
                               int in_flight) {
-  if (!model.info().can_score) {
-    return bad_input("this model gives no scores, so no perplexity", "use a checkpoint folder or the built-in model");
+  if (!model.info().can_score || model.info().words_only) {
+    return bad_input("this model gives no scores of whole texts, so no perplexity", "use a checkpoint folder or the built-in model");
   }
   std::vector<std::optional<One>> results(texts.size());
   std::vector<std::size_t> asked, split(texts.size());
@@ -68,7 +68,7 @@ Result<Perplexity> perplexity(Model& model, const std::vector<std::string>& text
     request.questions = {{"", {texts[i].substr(split[i])}}};
     model.submit(std::move(request), [&, i, done](Result<Scores> answer) {
       if (!answer) {  // say, longer than the context
-        return done(answer.error().kind == ErrorKind::kFailed ? Status(tl::unexpected(answer.error())) : Status());
+        return done(answer.error().kind == ErrorKind::kBadInput ? Status() : Status(tl::unexpected(answer.error())));
       }
       if (answer->logprobs.size() == 1 && answer->logprobs[0].size() == 1 &&
           std::isfinite(answer->logprobs[0][0])) {

@@ -10,6 +10,10 @@
 #include <vector>
 
 #include <curl/curl.h>
+#include <strings.h>
+
+#include "precept/model/endpoints.h"
+#include "precept/model/http_transfer.h"
 
 namespace precept {
 namespace {
@@ -20,103 +24,30 @@ using std::chrono::milliseconds;
 // Small servers accept few connections at a time and lose what comes in between, so that new ones are
 // opened one after the other.
 constexpr milliseconds kBetweenConnections(1);
-constexpr std::size_t kMaxHeaderBytes = std::size_t{1} << 20;
 
 struct Job {
   HttpClient::Call call;
   int attempts = 0;
+  int moves = 0;                    // to another endpoint, because one could not be reached
+  std::optional<std::size_t> last;  // endpoint
   Clock::time_point first{};
 };
 
-// One attempt on the wire. Lives at a fixed address while curl knows it.
-struct Transfer {
+// An attempt of a job, or a probe of an endpoint (no job).
+struct Attempt {
   std::unique_ptr<Job> job;
-  CURL* easy = nullptr;
-  std::string sent;
-  std::string received;
-  std::size_t header_bytes = 0;
-  std::size_t limit = 0;
-  bool too_big = false;
+  std::size_t endpoint = 0;
+  std::uint64_t number = 0;
+  HttpTransfer transfer;
 };
 
-std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) {
-  auto& transfer = *static_cast<Transfer*>(self);
-  const std::size_t bytes = size * count;
-  if (bytes > transfer.limit - transfer.received.size()) {
-    transfer.too_big = true;
-    return 0;  // ends the transfer
-  }
-  transfer.received.append(data, bytes);
-  return bytes;
-}
-
-std::size_t on_header(char*, std::size_t size, std::size_t count, void* self) {
-  auto& transfer = *static_cast<Transfer*>(self);
-  transfer.header_bytes += size * count;
-  if (transfer.header_bytes > kMaxHeaderBytes) {
-    transfer.too_big = true;
-    return 0;
-  }
-  return size * count;
-}
-
-bool is_certificate_trouble(CURLcode code) {
-  return code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CERTPROBLEM ||
-         code == CURLE_SSL_CACERT_BADFILE || code == CURLE_SSL_ISSUER_ERROR ||
-         code == CURLE_SSL_PINNEDPUBKEYNOTMATCH;
-}
-
-HttpProblem network_problem(CURLcode code, const Transfer& transfer) {
-  HttpProblem problem;
-  problem.transient = true;
-  if (transfer.too_big) {
-    problem.what = "the server's answer is larger than " + std::to_string(transfer.limit) + " bytes";
-    problem.hint = "is this the address of an OpenAI-compatible server? Most end in /v1";
-    return problem;
-  }
-  double connected = 0;
-  curl_easy_getinfo(transfer.easy, CURLINFO_CONNECT_TIME, &connected);
-  problem.what = one_line(curl_easy_strerror(code), 200);
-  if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
-      code == CURLE_COULDNT_RESOLVE_PROXY ||
-      (code == CURLE_OPERATION_TIMEDOUT && connected <= 0)) {
-    problem.connect = true;
-    problem.hint = "is the server running, and are host and port right?";
-  } else if (code == CURLE_OPERATION_TIMEDOUT) {
-    problem.what = "the server did not answer in time";
-    problem.hint = "it is slow or overloaded: set PRECEPT_HTTP_TIMEOUT (seconds) higher or "
-                   "PRECEPT_HTTP_IN_FLIGHT lower";
-  } else if (is_certificate_trouble(code)) {
-    problem.transient = false;
-    problem.hint = "the server's certificate cannot be verified: install its authority's certificate";
-  } else {
-    problem.hint = "the server ended the connection: look at its log";
-  }
-  return problem;
-}
-
-HttpProblem status_problem(int status, std::string_view body) {
-  HttpProblem problem;
-  problem.status = status;
-  problem.transient =
-      status == 408 || status == 425 || status == 429 || (status >= 500 && status != 501);
-  const std::string words = server_words(body);
-  problem.what = "HTTP " + std::to_string(status) + (words.empty() ? "" : ": " + words);
-  if (status == 401 || status == 403) {
-    problem.hint = "set PRECEPT_API_KEY to a key that this server accepts";
-  } else if (status == 404) {
-    problem.hint = "check the path (most servers want /v1) and the model's name after '#'";
-  } else if (status == 429) {
-    problem.hint = "the server wants fewer requests: set PRECEPT_HTTP_IN_FLIGHT lower";
-  } else if (status >= 500) {
-    problem.hint = "the server failed: look at its log";
-  } else if (status >= 300 && status < 400) {
-    problem.what = "HTTP " + std::to_string(status) + ": the server redirects";
-    problem.hint = "redirects are not followed: give the final address";
-  } else {
-    problem.hint = "the server refuses the request: its message says why";
-  }
-  return problem;
+EndpointSet::Outcome outcome_of(const std::optional<HttpProblem>& problem) {
+  using Outcome = EndpointSet::Outcome;
+  if (!problem) return Outcome::kAnswered;
+  if (problem->connect) return Outcome::kUnreachable;
+  if (problem->status == 429 || problem->status == 503) return Outcome::kTooMany;
+  if (problem->timeout || problem->status == 408 || problem->status == 504) return Outcome::kTimedOut;
+  return problem->transient ? Outcome::kFailed : Outcome::kAnswered;
 }
 
 void initialise_curl() {
@@ -127,104 +58,119 @@ void initialise_curl() {
 }  // namespace
 
 struct HttpClient::Impl {
+  // What is known of the connections to one endpoint.
+  struct Line {
+    HttpAddress address;
+    std::size_t warm = 0;  // connections that should be open already
+    Clock::time_point next_connection{};
+    bool direct = false;
+  };
+
   HttpOptions options;
-  bool direct = false;
+  std::vector<Line> lines;
+  EndpointSet endpoints;
   CURLM* multi = nullptr;
   curl_slist* headers = nullptr;
   std::vector<CURL*> idle;  // handles for reuse
   std::deque<std::unique_ptr<Job>> queue;
   std::multimap<Clock::time_point, std::unique_ptr<Job>> paused;
-  std::unordered_map<CURL*, std::unique_ptr<Transfer>> active;
+  std::unordered_map<CURL*, std::unique_ptr<Attempt>> active;
+  std::size_t probes = 0;  // of those
   std::deque<std::pair<std::unique_ptr<Job>, std::optional<HttpProblem>>> finished;
-  std::size_t warm = 0;            // connections that should be open already
-  Clock::time_point next_connection{};
-  bool unreachable = false;  // a call has used up its retries without reaching the server
+  bool unreachable = false;  // a call has used up its retries without reaching a server
 
-  std::size_t limit() const { return static_cast<std::size_t>(std::max(1, options.max_in_flight)); }
-  bool may_start(Clock::time_point now);
+  Impl(const HttpOptions& given, std::size_t count) : options(given), endpoints(count, given.max_in_flight) {}
+
+  std::optional<std::size_t> place_for(const Job& job);
   void start_what_may_start();
-  void start(std::unique_ptr<Job> job);
-  void configure(Transfer& transfer);
+  void start(std::unique_ptr<Job> job, std::size_t endpoint);
+  void begin(std::unique_ptr<Attempt> attempt, const std::string& url, std::string body, milliseconds timeout, std::size_t max_bytes);
+  void probe();
   void collect();
-  void settle(Transfer& transfer, CURLcode code);
+  void end_stalled();
+  void settle(Attempt& attempt, HttpTransfer::Outcome outcome);
   void retry_or_give_up(std::unique_ptr<Job> job, HttpProblem problem, milliseconds asked);
   milliseconds pause_before_retry(const Job& job, milliseconds asked) const;
   milliseconds bounded_wait(milliseconds wait) const;
+  void warn(std::size_t endpoint, const std::string& what) const;
   std::size_t in_flight() const {
-    return queue.size() + paused.size() + active.size() + finished.size();
+    return queue.size() + paused.size() + active.size() - probes + finished.size();
   }
 };
 
-void HttpClient::Impl::configure(Transfer& transfer) {
-  CURL* easy = transfer.easy;
-  const Job& job = *transfer.job;
-  // Whoever lets one attempt take longer than the deadline means it.
-  const auto deadline = std::max(options.total_deadline, options.timeout);
-  const auto left = std::chrono::duration_cast<milliseconds>(job.first + deadline - Clock::now());
-  const milliseconds timeout = std::clamp(left, milliseconds(1), options.timeout);
-  curl_easy_reset(easy);  // keeps connections, forgets options
-  curl_easy_setopt(easy, CURLOPT_URL, job.call.url.c_str());
-  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(timeout.count()));
-  curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS,
-                   static_cast<long>(options.connect_timeout.count()));
-  curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
-  curl_easy_setopt(easy, CURLOPT_USERAGENT, "precept");
-  if (direct) curl_easy_setopt(easy, CURLOPT_PROXY, "");
-  curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
-  curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
-  curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
-  curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
-  if (job.call.body) {
-    transfer.sent = job.call.body();
-    curl_easy_setopt(easy, CURLOPT_POST, 1L);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE,
-                     static_cast<curl_off_t>(transfer.sent.size()));
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, transfer.sent.data());
-  }
-}
-
-void HttpClient::Impl::start(std::unique_ptr<Job> job) {
-  auto transfer = std::make_unique<Transfer>();
-  if (job->attempts == 0) job->first = Clock::now();
-  ++job->attempts;
-  transfer->job = std::move(job);
-  transfer->limit = options.max_body_bytes;
+void HttpClient::Impl::begin(std::unique_ptr<Attempt> attempt, const std::string& url, std::string body,
+                             milliseconds timeout, std::size_t max_bytes) {
+  CURL* easy = nullptr;
   if (idle.empty()) {
-    transfer->easy = curl_easy_init();
-    PRECEPT_CHECK(transfer->easy != nullptr);
+    easy = curl_easy_init();
+    PRECEPT_CHECK(easy != nullptr);
   } else {
-    transfer->easy = idle.back();
+    easy = idle.back();
     idle.pop_back();
   }
-  configure(*transfer);
-  PRECEPT_CHECK(curl_multi_add_handle(multi, transfer->easy) == CURLM_OK);
-  CURL* easy = transfer->easy;
-  active.emplace(easy, std::move(transfer));
+  attempt->transfer.configure(easy, options, headers, url, lines[attempt->endpoint].direct, std::move(body), timeout, max_bytes);
+  PRECEPT_CHECK(curl_multi_add_handle(multi, easy) == CURLM_OK);
+  active.emplace(easy, std::move(attempt));
 }
 
-bool HttpClient::Impl::may_start(Clock::time_point now) {
-  if (active.size() >= limit()) return false;
-  if (active.size() < warm) return true;
-  if (now < next_connection) return false;
-  next_connection = now + kBetweenConnections;
-  ++warm;
-  return true;
+void HttpClient::Impl::start(std::unique_ptr<Job> job, std::size_t endpoint) {
+  if (!job->last) job->first = options.now();
+  ++job->attempts;
+  job->last = endpoint;
+  // Whoever lets one attempt take longer than the deadline means it.
+  const auto deadline = std::max(options.total_deadline, options.timeout);
+  const auto left = std::chrono::duration_cast<milliseconds>(job->first + deadline - options.now());
+  const milliseconds timeout = std::clamp(left, milliseconds(1), std::max(options.timeout, milliseconds(1)));
+  const std::size_t most = job->call.max_bytes == 0 ? options.max_body_bytes : std::min(job->call.max_bytes, options.max_body_bytes);
+  auto attempt = std::make_unique<Attempt>();
+  attempt->endpoint = endpoint;
+  attempt->number = endpoints.begin(endpoint);
+  const std::string url = lines[endpoint].address.base + job->call.path;
+  std::string body = job->call.body ? job->call.body() : std::string();
+  attempt->job = std::move(job);
+  begin(std::move(attempt), url, std::move(body), timeout, most);
+}
+
+// The endpoint that may take the job now.
+std::optional<std::size_t> HttpClient::Impl::place_for(const Job& job) {
+  const auto endpoint = endpoints.choose(options.now(), job.last);
+  if (!endpoint) return std::nullopt;
+  Line& line = lines[*endpoint];
+  if (endpoints.outstanding(*endpoint) < line.warm) return endpoint;
+  const auto now = Clock::now();
+  if (now < line.next_connection) return std::nullopt;
+  line.next_connection = now + kBetweenConnections;
+  ++line.warm;
+  return endpoint;
 }
 
 void HttpClient::Impl::start_what_may_start() {
-  const auto now = Clock::now();
-  while (!paused.empty() && paused.begin()->first <= now && may_start(now)) {
+  probe();
+  const auto now = options.now();
+  while (!paused.empty() && paused.begin()->first <= now) {
+    const auto endpoint = place_for(*paused.begin()->second);
+    if (!endpoint) return;
     auto job = std::move(paused.begin()->second);
     paused.erase(paused.begin());
-    start(std::move(job));
+    start(std::move(job), *endpoint);
   }
-  while (!queue.empty() && may_start(now)) {
+  while (!queue.empty()) {
+    const auto endpoint = place_for(*queue.front());
+    if (!endpoint) return;
     auto job = std::move(queue.front());
     queue.pop_front();
-    start(std::move(job));
+    start(std::move(job), *endpoint);
+  }
+}
+
+// Asks endpoints that are out for their models: whoever answers at all is in again.
+void HttpClient::Impl::probe() {
+  while (const auto endpoint = endpoints.probe_due(options.now())) {
+    auto attempt = std::make_unique<Attempt>();
+    attempt->endpoint = *endpoint;
+    ++probes;
+    begin(std::move(attempt), lines[*endpoint].address.base + "/models", {}, std::min(options.timeout, options.connect_timeout),
+          options.max_body_bytes);
   }
 }
 
@@ -236,18 +182,24 @@ milliseconds HttpClient::Impl::pause_before_retry(const Job& job, milliseconds a
                          std::pow(2.0, std::min(job.attempts - 1, 40));
   const double own =
       jitter * std::min(doubled, static_cast<double>(options.backoff_max.count()));
-  return std::max(milliseconds(static_cast<std::int64_t>(own)),
-                  std::min(asked, options.retry_after_max));
+  return std::max(milliseconds(static_cast<std::int64_t>(own)), asked);
 }
 
-void HttpClient::Impl::retry_or_give_up(std::unique_ptr<Job> job, HttpProblem problem,
-                                        milliseconds asked) {
+void HttpClient::Impl::retry_or_give_up(std::unique_ptr<Job> job, HttpProblem problem, milliseconds asked) {
+  // Another endpoint takes it at once. How often is bounded, so that endpoints that come and go cannot keep it forever.
+  if (problem.connect && endpoints.another_in(*job->last) && job->moves < static_cast<int>(2 * lines.size())) {
+    ++job->moves;
+    --job->attempts;
+    queue.push_front(std::move(job));
+    return;
+  }
   int allowed = options.retries;
   if (problem.connect && job->call.connect_retries >= 0) {
     allowed = std::min(allowed, job->call.connect_retries);
   }
   if (problem.connect && unreachable) allowed = 0;
-  const Clock::time_point next = Clock::now() + pause_before_retry(*job, asked);
+  if (endpoints.another_in(*job->last)) asked = milliseconds(0);  // only who asked for the pause is spared
+  const Clock::time_point next = options.now() + pause_before_retry(*job, asked);
   if (problem.transient && job->attempts <= allowed &&
       next < job->first + options.total_deadline) {
     paused.emplace(next, std::move(job));
@@ -258,26 +210,37 @@ void HttpClient::Impl::retry_or_give_up(std::unique_ptr<Job> job, HttpProblem pr
   finished.emplace_back(std::move(job), std::move(problem));
 }
 
-void HttpClient::Impl::settle(Transfer& transfer, CURLcode code) {
-  std::unique_ptr<Job> job = std::move(transfer.job);
-  long status = 0;
-  curl_off_t retry_after = 0;
-  curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
-  curl_easy_getinfo(transfer.easy, CURLINFO_RETRY_AFTER, &retry_after);
-  if (status != 0) unreachable = false;
-  if (code != CURLE_OK) {
-    if (warm > 0) --warm;  // its connection is gone
-    retry_or_give_up(std::move(job), network_problem(code, transfer), milliseconds(0));
-  } else if (status == 200) {
-    if (auto problem = job->call.read(transfer.received)) {
-      retry_or_give_up(std::move(job), std::move(*problem), milliseconds(0));
-    } else {
-      finished.emplace_back(std::move(job), std::nullopt);
-    }
+void HttpClient::Impl::warn(std::size_t endpoint, const std::string& what) const {
+  if (!options.events) return;
+  Event event;
+  event.kind = Event::Kind::kWarning;
+  event.stage = "endpoints";
+  event.text = lines[endpoint].address.base + ": " + what;
+  options.events(event);
+}
+
+void HttpClient::Impl::settle(Attempt& attempt, HttpTransfer::Outcome outcome) {
+  const auto now = options.now();
+  const std::size_t endpoint = attempt.endpoint;
+  Line& line = lines[endpoint];
+  if (outcome.lost && line.warm > 0) --line.warm;
+  if (!attempt.job) {
+    --probes;
+    endpoints.probed(endpoint, outcome.status != 0 && outcome.status < 500, now);
+    if (!endpoints.is_out(endpoint)) warn(endpoint, "answers again");
+    return;
+  }
+  if (outcome.status != 0) unreachable = false;
+  std::unique_ptr<Job> job = std::move(attempt.job);
+  if (!outcome.problem) outcome.problem = job->call.read(outcome.body);
+  const milliseconds asked = std::clamp(outcome.retry_after, milliseconds(0), options.retry_after_max);
+  if (endpoints.end(endpoint, attempt.number, outcome_of(outcome.problem), now, asked)) {
+    warn(endpoint, "left out for now: " + outcome.problem->what);
+  }
+  if (outcome.problem) {
+    retry_or_give_up(std::move(job), std::move(*outcome.problem), asked);
   } else {
-    const curl_off_t seconds = std::clamp<curl_off_t>(retry_after, 0, 86400);
-    retry_or_give_up(std::move(job), status_problem(static_cast<int>(status), transfer.received),
-                     milliseconds(seconds * 1000));
+    finished.emplace_back(std::move(job), std::nullopt);
   }
 }
 
@@ -289,48 +252,78 @@ void HttpClient::Impl::collect() {
     const CURLcode code = message->data.result;
     const auto it = active.find(easy);
     PRECEPT_CHECK(it != active.end());
-    const std::unique_ptr<Transfer> transfer = std::move(it->second);
+    const std::unique_ptr<Attempt> attempt = std::move(it->second);
     active.erase(it);
-    settle(*transfer, code);
+    settle(*attempt, attempt->transfer.outcome(code, false, options));
     curl_multi_remove_handle(multi, easy);
     idle.push_back(easy);
+  }
+  end_stalled();
+}
+
+void HttpClient::Impl::end_stalled() {
+  const auto now = Clock::now();
+  for (auto it = active.begin(); it != active.end();) {
+    if (!it->second->transfer.stalled(now, options.stall_timeout)) {
+      ++it;
+      continue;
+    }
+    CURL* easy = it->first;
+    const std::unique_ptr<Attempt> attempt = std::move(it->second);
+    it = active.erase(it);
+    curl_multi_remove_handle(multi, easy);  // closes its connection: the answer is not whole
+    idle.push_back(easy);
+    settle(*attempt, attempt->transfer.outcome(CURLE_OK, true, options));
   }
 }
 
 // Not longer than until the next call may start, and not at all when there is nothing to wait for.
 milliseconds HttpClient::Impl::bounded_wait(milliseconds wait) const {
   if (!finished.empty() || in_flight() == 0) return milliseconds(0);
-  if (active.size() < limit()) {
-    if (!queue.empty()) wait = std::min(wait, kBetweenConnections);
-    if (!paused.empty()) {
-      const auto due = std::chrono::ceil<milliseconds>(paused.begin()->first - Clock::now());
-      wait = std::min(wait, std::max(due, kBetweenConnections));
-    }
-  }
+  const auto now = options.now();
+  const auto until = [&](Clock::time_point when) {
+    const auto due = std::chrono::ceil<milliseconds>(when - now);
+    wait = std::min(wait, std::max(due, kBetweenConnections));
+  };
+  if (const auto next = endpoints.next_change(now)) until(*next);
+  if (!paused.empty() && paused.begin()->first > now) until(paused.begin()->first);
+  const bool waiting = !queue.empty() || (!paused.empty() && paused.begin()->first <= now);
+  if (waiting && endpoints.choose(now, std::nullopt)) wait = std::min(wait, kBetweenConnections);
+  if (!active.empty()) wait = std::min(wait, std::max(options.stall_timeout / 2, kBetweenConnections));
   return std::clamp(wait, milliseconds(0), milliseconds(60'000));
 }
 
-HttpClient::HttpClient(const HttpOptions& options, bool direct)
-    : impl_(std::make_unique<Impl>()) {
+HttpClient::HttpClient(const HttpOptions& options, std::vector<HttpAddress> given)
+    : impl_(std::make_unique<Impl>(options, given.size())) {
+  PRECEPT_CHECK(!given.empty());
   initialise_curl();
-  impl_->options = options;
-  impl_->direct = direct;
+  for (HttpAddress& address : given) {
+    Impl::Line line;
+    line.direct = address.loopback;
+    line.address = std::move(address);
+    impl_->lines.push_back(std::move(line));
+  }
   impl_->multi = curl_multi_init();
   PRECEPT_CHECK(impl_->multi != nullptr);
   const long limit = std::max(1, options.max_in_flight);
-  curl_multi_setopt(impl_->multi, CURLMOPT_MAXCONNECTS, limit);
-  curl_multi_setopt(impl_->multi, CURLMOPT_MAX_HOST_CONNECTIONS, limit);
-  const std::string authorization = "Authorization: Bearer " + options.api_key;
-  impl_->headers = curl_slist_append(impl_->headers, "Content-Type: application/json");
-  impl_->headers = curl_slist_append(impl_->headers, "Accept: application/json");
-  impl_->headers = curl_slist_append(impl_->headers, "Expect:");
-  if (!options.api_key.empty()) {
-    impl_->headers = curl_slist_append(impl_->headers, authorization.c_str());
+  curl_multi_setopt(impl_->multi, CURLMOPT_MAXCONNECTS, limit * static_cast<long>(impl_->lines.size()));
+  const auto add = [&](const std::string& header) {
+    impl_->headers = curl_slist_append(impl_->headers, header.c_str());
+  };
+  add("Content-Type: application/json");
+  add("Accept: application/json");
+  add("Expect:");
+  bool authorized = false;  // by a header of the user's, which goes before the key
+  for (const std::string& header : options.headers) {
+    add(header);
+    constexpr std::string_view kName = "authorization:";
+    authorized = authorized || (header.size() > kName.size() && strncasecmp(header.c_str(), kName.data(), kName.size()) == 0);
   }
+  if (!options.api_key.empty() && !authorized) add("Authorization: Bearer " + options.api_key);
 }
 
 HttpClient::~HttpClient() {
-  for (auto& [easy, transfer] : impl_->active) {
+  for (auto& [easy, attempt] : impl_->active) {
     curl_multi_remove_handle(impl_->multi, easy);
     curl_easy_cleanup(easy);
   }
@@ -338,6 +331,8 @@ HttpClient::~HttpClient() {
   curl_multi_cleanup(impl_->multi);
   curl_slist_free_all(impl_->headers);
 }
+
+void HttpClient::leave_out(std::size_t endpoint) { impl_->endpoints.leave_out(endpoint, impl_->options.now()); }
 
 void HttpClient::submit(Call call) {
   auto job = std::make_unique<Job>();
@@ -358,7 +353,7 @@ std::size_t HttpClient::advance(milliseconds wait) {
   }
   impl.start_what_may_start();  // the wire stays full while completions run
   auto finished = std::exchange(impl.finished, {});
-  for (auto& [job, problem] : finished) job->call.done(std::move(problem));
+  for (auto& [job, problem] : finished) job->call.done(std::move(problem), job->last.value_or(0));
   return impl.in_flight();
 }
 

@@ -1,80 +1,22 @@
 #include "precept/model/http_wire.h"
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
+#include <cstdlib>
+#include <ctime>
 #include <memory>
 
 #include <curl/curl.h>
 #include <nlohmann/json.hpp>
 
 #include "precept/core/io.h"
-#include "precept/core/strict_json.h"
+#include "precept/model/http_json.h"
 
 namespace precept {
 namespace {
 
 using nlohmann::json;
-
-// Discarded when it is not JSON or nested too deeply.
-json parse_bounded(std::string_view text) {
-  if (nested_too_deeply(text)) return json(json::value_t::discarded);
-  return json::parse(text, nullptr, false);
-}
-
-HttpProblem unreadable(const std::string& what) {
-  HttpProblem problem;
-  problem.what = "the server's answer " + what;
-  problem.hint = "is this the address of an OpenAI-compatible server? Most end in /v1";
-  problem.transient = true;
-  return problem;
-}
-
-const json* find(const json& object, const char* key) {
-  if (!object.is_object()) return nullptr;
-  const auto it = object.find(key);
-  return it == object.end() || it->is_null() ? nullptr : &*it;
-}
-
-// Parses a 200 body into `root`; an error object in it is a problem as well.
-std::optional<HttpProblem> parse_body(std::string_view body, json& root) {
-  root = parse_bounded(body);
-  if (root.is_discarded()) {
-    const std::string words = server_words(body, 80);
-    return unreadable("is not JSON" + (words.empty() ? " (it is empty)" : ": \"" + words + "\""));
-  }
-  if (!root.is_object()) return unreadable("is not a JSON object");
-  if (find(root, "error") != nullptr) {
-    const std::string words = server_words(body);
-    return unreadable("is an error" + (words.empty() ? "" : ": " + words));
-  }
-  return std::nullopt;
-}
-
-bool read_count(const json& object, const char* key, std::int64_t& value) {
-  const json* field = find(object, key);
-  if (field == nullptr) return true;
-  if (!field->is_number_integer()) return false;
-  if (field->is_number_unsigned() &&
-      field->get<std::uint64_t>() >
-          static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
-    return false;
-  }
-  value = field->get<std::int64_t>();
-  return value >= 0;
-}
-
-bool read_usage(const json& root, Usage& usage) {
-  const json* object = find(root, "usage");
-  if (object == nullptr) return true;
-  if (!object->is_object()) return false;
-  if (!read_count(*object, "prompt_tokens", usage.prompt_tokens)) return false;
-  if (!read_count(*object, "completion_tokens", usage.output_tokens)) return false;
-  if (const json* details = find(*object, "prompt_tokens_details")) {
-    if (!read_count(*details, "cached_tokens", usage.cached_tokens)) return false;
-  }
-  usage.cached_tokens = std::min(usage.cached_tokens, usage.prompt_tokens);
-  return true;
-}
+using namespace http_json;
 
 bool push_logprob(const json& value, std::vector<float>& logprobs) {
   if (!value.is_number()) return false;
@@ -269,6 +211,7 @@ std::optional<HttpProblem> parse_answer(std::string_view body, const GenerateReq
     return unreadable("has log-probs of a wrong type");
   }
   answer.text = text->get<std::string>();
+  answer.by.fingerprint = read_fingerprint(root);
   cut_at_stop(request, answer);
   return std::nullopt;
 }
@@ -290,6 +233,8 @@ std::optional<HttpProblem> parse_model_list(std::string_view body,
       if (const json* field = find(entry, key)) lasting[key] = *field;
     }
     model.lasting = lasting.dump();
+    for (const char* key : {"root", "parent", "owned_by"}) lasting.erase(key);
+    model.alike = lasting.dump();
     std::int64_t context = 0;
     if (read_count(entry, "max_model_len", context) && context <= 1'000'000'000) {
       model.context_tokens = static_cast<int>(context);
@@ -300,6 +245,30 @@ std::optional<HttpProblem> parse_model_list(std::string_view body,
     models.push_back(std::move(model));
   }
   return std::nullopt;
+}
+
+std::optional<std::chrono::milliseconds> parse_retry_after(std::string_view value,
+                                                           std::chrono::system_clock::time_point now) {
+  using std::chrono::milliseconds;
+  while (!value.empty() && (value.front() == ' ' || value.front() == '\t')) value.remove_prefix(1);
+  while (!value.empty() && (value.back() == ' ' || value.back() == '\t' || value.back() == '\r' || value.back() == '\n')) {
+    value.remove_suffix(1);
+  }
+  if (value.empty() || value.size() > 60) return std::nullopt;
+  const milliseconds most = std::chrono::hours(24);
+  const std::string text(value);
+  if (text.find_first_not_of("0123456789.") == std::string::npos) {
+    char* end = nullptr;
+    const double seconds = std::strtod(text.c_str(), &end);
+    if (*end != '\0' || !(seconds >= 0)) return std::nullopt;
+    return seconds >= 86400 ? most : milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
+  }
+  const std::time_t date = curl_getdate(text.c_str(), nullptr);
+  if (date < 0) return std::nullopt;
+  const std::time_t today = std::chrono::system_clock::to_time_t(now);
+  if (date <= today) return milliseconds(0);
+  if (date - today >= 86400) return most;
+  return std::chrono::ceil<milliseconds>(std::chrono::system_clock::from_time_t(date) - now);
 }
 
 std::string server_words(std::string_view body, std::size_t max_bytes) {

@@ -2,6 +2,7 @@
 // The words of the OpenAI-compatible protocol: bodies out, bodies in. No network here; every reader
 // takes hostile bytes. Format: https://platform.openai.com/docs/api-reference/chat
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -20,6 +21,7 @@ struct HttpProblem {
   bool transient = false;  // another attempt may help
   int status = 0;          // HTTP status; 0: none was received
   bool connect = false;    // the server could not be reached at all
+  bool timeout = false;    // it did not answer in time, or stopped in the middle
 };
 
 struct HttpAddress {
@@ -42,10 +44,16 @@ std::optional<HttpProblem> parse_answer(std::string_view body, const GenerateReq
 struct ServedModel {
   std::string id;
   std::string lasting;  // the fields that do not change while the model stays the same, as JSON
+  std::string alike;    // those of them that are the same on every machine that serves it
   int context_tokens = 0;
   std::int64_t parameters = 0;
 };
 std::optional<HttpProblem> parse_model_list(std::string_view body, std::vector<ServedModel>& models);
+
+// How long Retry-After asks to wait: seconds, or an HTTP date as seen at `now`; at most a day, never negative. nullopt for
+// anything else.
+std::optional<std::chrono::milliseconds> parse_retry_after(std::string_view value,
+                                                           std::chrono::system_clock::time_point now);
 
 // The server's own words in an error body (OpenAI's and FastAPI's shapes, else the text itself without
 // tags), as one line of at most `max_bytes`; empty when there are none.

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -39,6 +40,12 @@ struct Usage {
   }
 };
 
+// Which endpoint gave an answer; empty for a model in this process.
+struct Served {
+  std::string endpoint;     // as in ModelInfo::endpoints
+  std::string fingerprint;  // system_fingerprint, where the server gives one
+};
+
 struct GenerateRequest {
   Conversation messages;  // non-empty; with raw, exactly one message whose content is the text to continue
   bool raw = false;       // no chat template
@@ -58,6 +65,7 @@ struct Generation {
   std::vector<std::int32_t> tokens;    // ids generated, end token included; empty if the backend has none
   std::vector<float> logprobs;         // natural log of the model's probability (temperature 1) of each token
   Usage usage;
+  Served by;
 };
 
 // One question about a shared beginning: `tail` is appended to the content of the last message, and
@@ -77,6 +85,16 @@ struct Scores {
   // [question][option]: sum of natural-log probabilities of the option's tokens given all before it.
   std::vector<std::vector<double>> logprobs;
   Usage usage;
+  Served by;
+};
+
+// One address over which requests leave this process.
+struct EndpointInfo {
+  std::string url;             // BASE#NAME
+  std::string serves;          // digest of what it says of its model; empty when it could not be asked
+  std::optional<bool> scores;  // log-probs of first tokens? nullopt: not asked
+  bool asked = false;          // `scores` was found out just now, by one request:
+  Usage usage;                 // what that took
 };
 
 struct ModelInfo {
@@ -84,8 +102,10 @@ struct ModelInfo {
   std::string name;         // for people
   std::string digest;       // of the weights (or of URL + name + fingerprint); the cache key
   bool can_score = false;   // submit(ScoreRequest) works; otherwise it completes with an Error
+  bool words_only = false;  // ... but only for options of one short word, not raw; others complete with an Error
   int context_tokens = 0;   // longest prompt + answer; 0: unknown
   std::int64_t parameters = 0;  // 0: unknown
+  std::vector<EndpointInfo> endpoints;  // empty: the model works in this process
 };
 
 class Model {

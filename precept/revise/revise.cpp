@@ -40,6 +40,7 @@ class Scheduler {
       if (Status status = save(false); !status) return tl::unexpected<Error>(status.error());
     }
     if (Status status = save(true); !status) return tl::unexpected<Error>(status.error());
+    if (limit_) return tl::unexpected<Error>(*limit_);
     if (gave_up()) {
       return failed(std::to_string(in_a_row_) + " items in a row failed: " + result_.first_failure,
                     "mend the cause and run again: it goes on where it stopped");
@@ -53,7 +54,7 @@ class Scheduler {
   // Starts items in free slots. An item whose steps are all stored ends at once.
   Status fill() {
     for (auto& slot : slots_) {
-      while (!slot && !exhausted_ && !gave_up()) {
+      while (!slot && !exhausted_ && !gave_up() && !limit_) {
         auto item = run_.store.next_open_item(next_);
         if (!item) return tl::unexpected<Error>(item.error());
         if (!*item) {
@@ -93,6 +94,10 @@ class Scheduler {
     const ItemTrace trace = slot->take();
     slot.reset();
     --flying_;
+    if (trace.limit) {
+      if (!limit_) limit_ = trace.limit;
+      return;
+    }
     ++result_.items;
     result_.stored_steps += trace.repeated;
     result_.new_steps += static_cast<std::int64_t>(trace.steps.size()) - trace.repeated;
@@ -149,6 +154,7 @@ class Scheduler {
   std::int64_t next_ = 0, flying_ = 0, total_ = 0, done_ = 0, unreported_ = 0;
   int in_a_row_ = 0, idle_ = 0;
   bool exhausted_ = false;
+  std::optional<Error> limit_;  // a ceiling was reached: nothing new is begun
   std::string warning_;
   Clock::time_point saved_ = Clock::now();
   Clock::duration pause_ = kCommitEvery;  // between commits

@@ -5,6 +5,7 @@
 // true is that paper's loop (a random principle each round, always rewriting).
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,7 @@ struct ItemTrace {
   std::vector<StepRecord> steps;  // stored ones first (on a resume), then new ones
   std::string reply;              // draft or latest revision; the final when the item is finished
   int repeated = 0;               // steps that were found in the store
+  std::optional<Error> limit;     // a ceiling ended it: it stays pending, and later goes on where it is
 };
 
 // Runs one item to its end. A failed request gives Ending::kFailed with its reason.
@@ -83,7 +85,8 @@ struct ReviseResult {
 
 // Runs all open items of the store, up to `concurrency` at a time, committing as it goes; emits
 // kProgress (stage "revise", unit "items") for what is committed. An Error is one of the store, of the
-// options, or give_up_after; failed items are in the result, and the others go on.
+// options, give_up_after, or kLimit (what was on its way is finished and stored first); failed items are in the result,
+// and the others go on.
 Result<ReviseResult> revise(const Constitution& constitution, const ReviseOptions& options, Model& policy,
                             Model& judge, RunStore& store, const EventSink& events);
 

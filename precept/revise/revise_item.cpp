@@ -58,6 +58,10 @@ Task<ItemTrace> revise_item(ReviseRun& run, RunItem item, std::vector<StepRecord
   trace.steps = std::move(stored);
   ItemSteps steps(run, trace);
   const Result<Ending> ending = co_await loop(steps, run.options);
+  if (!ending && ending.error().kind == ErrorKind::kLimit) {
+    trace.limit = ending.error();
+    co_return trace;
+  }
   trace.item.ending = ending ? *ending : Ending::kFailed;
   trace.item.reason = ending ? std::string() : ending.error().message();
   co_return trace;

@@ -154,6 +154,7 @@ struct RunStore::Impl {
   Status set_meta(const char* key, std::string_view value);
   Status check_format() const;
   Status create(const std::string& recipe);
+  Status forget(const std::string& recipe);
   Status prepare();
   Result<RunItem> read_item(sql::Statement& row) const;
   Result<StepRecord> read_step(sql::Statement& row) const;
@@ -202,6 +203,17 @@ Status RunStore::Impl::create(const std::string& recipe) {
                              "; PRAGMA user_version = " + std::to_string(kFormat);
   if (Status status = sql::execute(db.get(), header.c_str(), file); !status) return fail(status.error());
   if (Status status = sql::execute(db.get(), kSchema, file); !status) return fail(status.error());
+  if (Status status = set_meta("recipe", recipe); !status) return fail(status.error());
+  if (Status status = sql::execute(db.get(), "COMMIT", file); !status) return fail(status.error());
+  writing = false;
+  return {};
+}
+
+// Items and steps go; a new run with `recipe` begins.
+Status RunStore::Impl::forget(const std::string& recipe) {
+  if (Status status = begin(); !status) return status;
+  const char* const clear = "DELETE FROM step; DELETE FROM item; DELETE FROM meta";
+  if (Status status = sql::execute(db.get(), clear, file); !status) return fail(status.error());
   if (Status status = set_meta("recipe", recipe); !status) return fail(status.error());
   if (Status status = sql::execute(db.get(), "COMMIT", file); !status) return fail(status.error());
   writing = false;
@@ -276,7 +288,7 @@ RunStore::RunStore(RunStore&&) noexcept = default;
 RunStore& RunStore::operator=(RunStore&&) noexcept = default;
 RunStore::~RunStore() = default;  // closing rolls back what was not committed
 
-Result<RunStore> RunStore::open(const std::string& folder, const std::string& recipe) {
+Result<RunStore> RunStore::open(const std::string& folder, const std::string& recipe, bool anew) {
   if (Status status = make_folder(folder); !status) return pass(status);
   auto impl = std::make_unique<Impl>();
   impl->folder = folder;
@@ -303,6 +315,9 @@ Result<RunStore> RunStore::open(const std::string& folder, const std::string& re
     if (Status status = impl->create(recipe); !status) return pass(status);
   }
   if (Status status = impl->prepare(); !status) return pass(status);
+  if (anew && *tables > 0) {
+    if (Status status = impl->forget(recipe); !status) return pass(status);
+  }
   auto stored = impl->meta("recipe");
   if (!stored) return tl::unexpected<Error>(stored.error());
   impl->recipe_text = std::move(*stored);

@@ -97,7 +97,8 @@ class RunStore {
   // Opens or creates `folder`/run.db for writing. A new store remembers `recipe` (lines "key = value",
   // everything that decides the results); a store that began with another one is refused, and the
   // error names the differing lines.
-  static Result<RunStore> open(const std::string& folder, const std::string& recipe);
+  // `anew`: whatever was there is forgotten first, in one transaction.
+  static Result<RunStore> open(const std::string& folder, const std::string& recipe, bool anew = false);
   // An existing store, for reading only; works beside a writer and in read-only folders.
   static Result<RunStore> open_readonly(const std::string& folder);
   ~RunStore();

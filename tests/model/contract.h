@@ -22,6 +22,7 @@ struct ModelContract {
   std::function<std::unique_ptr<Model>()> open;  // a fresh model, ready to use; called several times
   bool has_tokens = false;      // fills Generation::tokens, and logprobs when asked
   bool can_score = false;       // ModelInfo::can_score, and score works
+  bool words_only = false;      // ModelInfo::words_only
   bool deterministic = true;    // same request and key, same answer, whatever else is in flight
   bool supports_raw = true;     // raw requests are answered (otherwise: with an Error)
   std::string prompt = "Tell me a story about a fox.";  // the answer should have at least 3 tokens
@@ -149,6 +150,7 @@ inline void check_info(const ModelContract& contract) {
   EXPECT_FALSE(first->info().digest.empty());
   EXPECT_EQ(first->info().digest, second->info().digest) << "the digest is the cache key";
   EXPECT_EQ(first->info().can_score, contract.can_score);
+  EXPECT_EQ(first->info().words_only, contract.words_only);
   EXPECT_GE(first->info().context_tokens, 0);
   EXPECT_GE(first->info().parameters, 0);
   EXPECT_EQ(first->advance(std::chrono::milliseconds(0)), 0U) << "nothing was submitted";
@@ -269,7 +271,7 @@ inline void check_raw(const ModelContract& contract) {
 inline ScoreRequest score_request_of(const ModelContract& contract) {
   ScoreRequest request;
   request.messages = {{"user", contract.prompt}};
-  request.questions = {{" Is it kind?", {"Yes", "No", "Perhaps not"}},
+  request.questions = {{" Is it kind?", {"Yes", "No", contract.words_only ? "Perhaps" : "Perhaps not"}},
                        {" Is it about an animal?", {"No", "Yes"}}};
   return request;
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cmath>
 #include <mutex>
 #include <set>
 #include <thread>
@@ -20,8 +21,9 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::array<const char*, 9> kTroubleNames = {
-    "none", "slow", "too_many", "internal", "html", "half_json", "drop", "flood", "garbage"};
+constexpr std::array<const char*, 12> kTroubleNames = {
+    "none", "slow", "too_many", "internal", "html", "half_json", "drop", "flood", "garbage",
+    "too_many_bare", "unavailable", "stall"};
 
 std::string words_for(const json& request) {
   static const std::array<const char*, 16> kWords = {
@@ -39,8 +41,24 @@ std::string words_for(const json& request) {
   return text;
 }
 
+// Spellings of yes and no, and others, with probabilities from a hash of the request.
+std::vector<std::pair<std::string, double>> yes_or_no(const json& request) {
+  Rng rng({.seed = 11, .item = hash64(request["messages"].dump())});
+  const double yes = 0.05 + 0.85 * rng.uniform(), no = 0.95 - yes;
+  return {{"Yes", std::log(yes * 0.75)}, {" yes", std::log(yes * 0.25)}, {"No", std::log(no * 0.5)},
+          {"no", std::log(no * 0.5)}, {"Maybe", std::log(0.03)}, {"The", std::log(0.02)}};
+}
+
+json first_token(const std::vector<std::pair<std::string, double>>& candidates) {
+  json top = json::array();
+  for (const auto& [token, logprob] : candidates) top.push_back({{"token", token}, {"logprob", logprob}});
+  json first = candidates.empty() ? json{{"token", "x"}, {"logprob", -0.5}} : top.front();
+  first["top_logprobs"] = top;
+  return first;
+}
+
 // Words stand for tokens: cuts at max_tokens and at stop strings as a real server would.
-json answer_of(const json& request, std::string text) {
+json answer_of(const json& request, std::string text, const TestServerOptions& options) {
   std::string finish = "stop";
   for (const json& stop : request.value("stop", json::array())) {
     text.resize(std::min(text.size(), text.find(stop.get<std::string>())));
@@ -69,16 +87,22 @@ json answer_of(const json& request, std::string text) {
   if (chat && request.value("logprobs", false)) {
     json tokens = json::array();
     for (const std::string& word : words) tokens.push_back({{"token", word}, {"logprob", -0.5}});
+    if (options.top_logprobs && request.contains("top_logprobs")) {
+      const auto candidates = options.first_tokens ? options.first_tokens(request) : yes_or_no(request);
+      tokens = json::array({first_token(candidates)});
+    }
     choice["logprobs"] = {{"content", tokens}};
   }
   const std::size_t prompt_bytes =
       chat ? request["messages"].dump().size() : request["prompt"].get<std::string>().size();
-  return {{"id", "answer"},
+  json answer = {{"id", "answer"},
           {"object", chat ? "chat.completion" : "text_completion"},
           {"model", request.value("model", "")},
           {"choices", json::array({choice})},
           {"usage",
            {{"prompt_tokens", 1 + prompt_bytes / 4}, {"completion_tokens", words.size()}}}};
+  if (!options.fingerprint.empty()) answer["system_fingerprint"] = options.fingerprint;
+  return answer;
 }
 
 std::string garbage(Rng& rng) {
@@ -104,7 +128,7 @@ const char* name_of(Trouble trouble) { return kTroubleNames[static_cast<std::siz
 
 struct TestServer::Impl {
   TestServerOptions options;
-  httplib::Server server;
+  std::unique_ptr<httplib::Server> owned;
   std::thread thread;
   int port = -1;
   int listener = -1;
@@ -114,19 +138,30 @@ struct TestServer::Impl {
   TestServerStats stats;
   std::int64_t at_once = 0;
   std::set<int> ports;
-  std::set<std::string> authorizations;
+  std::set<std::string> authorizations, headers;
+  std::set<std::uint64_t> answered;  // hashes of bodies
   std::unordered_map<std::uint64_t, std::uint32_t> seen;  // by hash of the body
 
   void install();
   void on_post(const httplib::Request& request, httplib::Response& response);
   Trouble draw(Rng& rng) const;
   void reply(Trouble trouble, Rng& rng, const std::string& good, httplib::Response& response);
-  std::uint32_t note(const httplib::Request& request);
+  std::uint32_t note(const httplib::Request& request, bool& too_many);
+  void note_headers(const httplib::Request& request);
+  void list(httplib::Response& response);
 };
 
-std::uint32_t TestServer::Impl::note(const httplib::Request& request) {
+// Under the lock.
+void TestServer::Impl::note_headers(const httplib::Request& request) {
+  for (const auto& [name, value] : request.headers) headers.insert(name + ": " + value);
+}
+
+std::uint32_t TestServer::Impl::note(const httplib::Request& request, bool& too_many) {
   const std::lock_guard lock(mutex);
   ++stats.requests;
+  too_many = options.capacity > 0 && at_once >= options.capacity;
+  note_headers(request);
+  stats.repeated += answered.count(hash64(request.body)) > 0 ? 1 : 0;
   stats.most_at_once = std::max(stats.most_at_once, ++at_once);
   ports.insert(request.remote_port);
   authorizations.insert(request.get_header_value("Authorization"));
@@ -135,6 +170,7 @@ std::uint32_t TestServer::Impl::note(const httplib::Request& request) {
 }
 
 Trouble TestServer::Impl::draw(Rng& rng) const {
+  const std::lock_guard lock(mutex);
   double u = rng.uniform();
   for (const auto& [trouble, share] : options.share) {
     if (u < share) return trouble;
@@ -157,8 +193,27 @@ void TestServer::Impl::reply(Trouble trouble, Rng& rng, const std::string& good,
     }
     case Trouble::kTooMany:
       response.status = 429;
-      response.set_header("Retry-After", std::to_string(options.retry_after));
+      response.set_header("Retry-After",
+                          options.retry_after_text.empty() ? std::to_string(options.retry_after) : options.retry_after_text);
       response.set_content(R"({"error":{"message":"too many requests"}})", kJson);
+      return;
+    case Trouble::kTooManyBare:
+      response.status = 429;
+      response.set_content(R"({"error":{"message":"too many requests"}})", kJson);
+      return;
+    case Trouble::kUnavailable:
+      response.status = 503;
+      response.set_content("<html><h1>503 Service Unavailable</h1></html>", "text/html");
+      return;
+    case Trouble::kStall:
+      response.set_content_provider(
+          good.size(), kJson, [this, good](std::size_t offset, std::size_t, httplib::DataSink& sink) {
+            if (offset == 0) return sink.write(good.data(), good.size() / 2);
+            for (int i = 0; i < 400 && !stopping && sink.is_writable(); ++i) {
+              std::this_thread::sleep_for(std::chrono::milliseconds(5));
+            }
+            return false;
+          });
       return;
     case Trouble::kInternal:
       response.status = 500;
@@ -196,10 +251,17 @@ void TestServer::Impl::reply(Trouble trouble, Rng& rng, const std::string& good,
 }
 
 void TestServer::Impl::on_post(const httplib::Request& request, httplib::Response& response) {
-  const std::uint32_t time = note(request);
+  bool too_many = false;
+  const std::uint32_t time = note(request, too_many);
   Rng rng({.seed = options.seed, .item = hash64(request.body), .step = time});
   const json asked = json::parse(request.body, nullptr, false);
-  if (options.always_status != 0) {
+  if (too_many) {
+    {
+      const std::lock_guard lock(mutex);
+      ++stats.troubles[Trouble::kTooManyBare];
+    }
+    reply(Trouble::kTooManyBare, rng, "", response);
+  } else if (options.always_status != 0) {
     response.status = options.always_status;
     response.set_content(options.always_body, "application/json");
   } else if (!asked.is_object() || (!asked.contains("messages") && !asked.contains("prompt"))) {
@@ -213,17 +275,26 @@ void TestServer::Impl::on_post(const httplib::Request& request, httplib::Respons
                          "application/json");
   } else {
     const Trouble trouble = draw(rng);
+    std::string good;
     {
       const std::lock_guard lock(mutex);
       ++stats.troubles[trouble];
+      if (trouble == Trouble::kNone || trouble == Trouble::kSlow) answered.insert(hash64(request.body));
+      good = answer_of(asked, std::move(*text), options).dump();
     }
-    reply(trouble, rng, answer_of(asked, std::move(*text)).dump(), response);
+    reply(trouble, rng, good, response);
   }
   const std::lock_guard lock(mutex);
   --at_once;
 }
 
 void TestServer::Impl::install() {
+  if (options.certificate.empty()) {
+    owned = std::make_unique<httplib::Server>();
+  } else {
+    owned = std::make_unique<httplib::SSLServer>(options.certificate.c_str(), options.private_key.c_str());
+  }
+  httplib::Server& server = *owned;
   const auto threads = static_cast<std::size_t>(options.threads);
   server.new_task_queue = [threads] { return new httplib::ThreadPool(threads); };
   server.set_keep_alive_max_count(1'000'000);
@@ -235,52 +306,75 @@ void TestServer::Impl::install() {
     listener = socket;
   });
   server.set_payload_max_length(std::size_t{64} << 20);
+  // As to a proxy: the whole address stands where the path does.
+  server.set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+    if (request.path.rfind("http://", 0) != 0) return httplib::Server::HandlerResponse::Unhandled;
+    {
+      const std::lock_guard lock(mutex);
+      ++stats.proxied;
+    }
+    if (request.method == "GET") {
+      list(response);
+      return httplib::Server::HandlerResponse::Handled;
+    }
+    response.status = 502;
+    return httplib::Server::HandlerResponse::Handled;
+  });
   const auto post = [this](const httplib::Request& request, httplib::Response& response) {
     on_post(request, response);
   };
   server.Post("/v1/chat/completions", post);
   server.Post("/v1/completions", post);
-  server.Get("/v1/models", [this](const httplib::Request&, httplib::Response& response) {
-    json list = json::array();
-    for (const std::string& name : options.models) {
-      list.push_back({{"id", name}, {"object", "model"}, {"owned_by", "tests"},
-                      {"created", std::chrono::steady_clock::now().time_since_epoch().count()}});
-    }
-    std::uint32_t time = 0;
+  server.Get("/v1/models", [this](const httplib::Request& request, httplib::Response& response) {
     {
       const std::lock_guard lock(mutex);
-      time = ++seen[0];
+      note_headers(request);
     }
-    Rng rng({.seed = options.seed, .item = 0, .step = time});
-    const std::string good = json{{"object", "list"}, {"data", list}}.dump();
-    reply(options.troubled_list ? draw(rng) : Trouble::kNone, rng, good, response);
+    list(response);
   });
+}
+
+void TestServer::Impl::list(httplib::Response& response) {
+  json models = json::array();
+  for (const std::string& name : options.models) {
+    models.push_back({{"id", name}, {"object", "model"}, {"owned_by", "tests"},
+                      {"created", std::chrono::steady_clock::now().time_since_epoch().count()}});
+  }
+  std::uint32_t time = 0;
+  {
+    const std::lock_guard lock(mutex);
+    ++stats.gets;
+    time = ++seen[0];
+  }
+  Rng rng({.seed = options.seed, .item = 0, .step = time});
+  const std::string good = json{{"object", "list"}, {"data", models}}.dump();
+  reply(options.troubled_list ? draw(rng) : Trouble::kNone, rng, good, response);
 }
 
 TestServer::TestServer(TestServerOptions options) : impl_(std::make_unique<Impl>()) {
   impl_->options = std::move(options);
   impl_->install();
   if (impl_->options.port == 0) {
-    impl_->port = impl_->server.bind_to_any_port("127.0.0.1");
-  } else if (impl_->server.bind_to_port("127.0.0.1", impl_->options.port)) {
+    impl_->port = impl_->owned->bind_to_any_port("127.0.0.1");
+  } else if (impl_->owned->bind_to_port("127.0.0.1", impl_->options.port)) {
     impl_->port = impl_->options.port;
   }
   if (impl_->port <= 0) return;
   ::listen(impl_->listener, 1024);  // httplib asks for a queue of 5, too short for 64 clients at once
-  impl_->thread = std::thread([impl = impl_.get()] { impl->server.listen_after_bind(); });
-  while (!impl_->server.is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  impl_->thread = std::thread([impl = impl_.get()] { impl->owned->listen_after_bind(); });
+  while (!impl_->owned->is_running()) std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
 TestServer::~TestServer() {
   impl_->stopping = true;
-  impl_->server.stop();
+  impl_->owned->stop();
   if (impl_->thread.joinable()) impl_->thread.join();
 }
 
 bool TestServer::listening() const { return impl_->port > 0; }
 int TestServer::port() const { return impl_->port; }
 std::string TestServer::base() const {
-  return "http://127.0.0.1:" + std::to_string(impl_->port) + "/v1";
+  return (impl_->options.certificate.empty() ? "http://127.0.0.1:" : "https://127.0.0.1:") + std::to_string(impl_->port) + "/v1";
 }
 
 TestServerStats TestServer::stats() const {
@@ -288,7 +382,23 @@ TestServerStats TestServer::stats() const {
   TestServerStats stats = impl_->stats;
   stats.connections = static_cast<std::int64_t>(impl_->ports.size());
   stats.authorizations.assign(impl_->authorizations.begin(), impl_->authorizations.end());
+  stats.headers.assign(impl_->headers.begin(), impl_->headers.end());
   return stats;
+}
+
+void TestServer::set_fingerprint(const std::string& fingerprint) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->options.fingerprint = fingerprint;
+}
+
+void TestServer::set_share(const std::map<Trouble, double>& share) {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->options.share = share;
+}
+
+void TestServer::forget_most_at_once() {
+  const std::lock_guard lock(impl_->mutex);
+  impl_->stats.most_at_once = 0;
 }
 
 }  // namespace precept

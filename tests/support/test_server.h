@@ -26,9 +26,14 @@ enum class Trouble {
   kDrop,      // the connection ends in the middle of the answer
   kFlood,     // a body that does not end before 64 MB
   kGarbage,   // 200 with random bytes, or JSON whose fields are missing or of the wrong type
+  kTooManyBare,  // 429 without Retry-After
+  kUnavailable,  // 503
+  kStall,     // half of the answer, and then nothing
 };
+inline constexpr Trouble kLastTrouble = Trouble::kStall;
 
-// "none", "slow", "too_many", "internal", "html", "half_json", "drop", "flood", "garbage".
+// "none", "slow", "too_many", "internal", "html", "half_json", "drop", "flood", "garbage", "too_many_bare",
+// "unavailable", "stall".
 const char* name_of(Trouble trouble);
 
 struct TestServerOptions {
@@ -38,6 +43,13 @@ struct TestServerOptions {
   bool troubled_list = false;         // /models misbehaves as well
   std::chrono::milliseconds slow{300};
   int retry_after = 0;                // seconds, sent with 429
+  std::string retry_after_text{};     // sent instead, if it is not empty
+  int capacity = 0;                   // more POSTs at once get 429; 0: any number
+  std::string fingerprint{};          // system_fingerprint; empty: none
+  bool top_logprobs = true;           // candidates of the first token, where they are asked for
+  // The candidates: tokens with log-probs. Unset: "Yes" and "no" in several spellings, from a hash of the request.
+  std::function<std::vector<std::pair<std::string, double>>(const nlohmann::json& request)> first_tokens{};
+  std::string certificate{}, private_key{};  // files in PEM: then it speaks TLS
   int threads = 96;                   // connections served at once
   std::vector<std::string> models = {"test"};
   int always_status = 0;              // every POST gets this status and body instead
@@ -53,6 +65,10 @@ struct TestServerStats {
   std::int64_t most_at_once = 0;            // POSTs being answered at the same time
   std::map<Trouble, std::int64_t> troubles;
   std::vector<std::string> authorizations;  // distinct Authorization headers
+  std::vector<std::string> headers;         // distinct "name: value" of all requests
+  std::int64_t gets = 0;                    // GETs
+  std::int64_t repeated = 0;                // POSTs whose body was answered properly before
+  std::int64_t proxied = 0;                 // requests that came as to a proxy
   std::string last_body;
 };
 
@@ -64,6 +80,9 @@ class TestServer {
   int port() const;
   std::string base() const;     // http://127.0.0.1:PORT/v1
   TestServerStats stats() const;
+  void set_fingerprint(const std::string& fingerprint);
+  void set_share(const std::map<Trouble, double>& share);
+  void forget_most_at_once();
 
  private:
   struct Impl;

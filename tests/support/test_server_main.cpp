@@ -72,7 +72,7 @@ bool add_trouble(const std::string& text, TestServerOptions& options) {
   char* end = nullptr;
   const double share = std::strtod(text.c_str() + equals + 1, &end);
   if (*end != '\0' || !(share >= 0 && share <= 1)) return false;
-  for (int i = 0; i <= static_cast<int>(Trouble::kGarbage); ++i) {
+  for (int i = 0; i <= static_cast<int>(kLastTrouble); ++i) {
     const auto trouble = static_cast<Trouble>(i);
     if (text.substr(0, equals) != name_of(trouble)) continue;
     options.share[trouble] = share;
@@ -123,10 +123,14 @@ int main(int argc, char** argv) {
   app.add_option("--script", script, "answers, in the format of scripted: models");
   app.add_option("--model", options.models, "names listed under /models");
   app.add_option("--trouble", troubles,
-                 "NAME=SHARE of the requests; slow, too_many, internal, html, half_json, drop, flood, garbage");
+                 "NAME=SHARE of the requests; slow, too_many, too_many_bare, internal, unavailable, html, half_json, drop, stall, "
+                 "flood, garbage");
   app.add_flag("--troubled-list", options.troubled_list, "/models misbehaves as well");
   app.add_option("--slow-ms", slow_ms, "how late a slow answer is")->check(CLI::Range(0, 3'600'000));
   app.add_option("--retry-after", options.retry_after, "seconds, sent with 429")->check(CLI::Range(0, 86400));
+  app.add_option("--capacity", options.capacity, "more requests at once get 429; 0: any number")->check(CLI::Range(0, 10'000));
+  app.add_option("--fingerprint", options.fingerprint, "system_fingerprint of the answers");
+  app.add_flag("!--no-logprobs", options.top_logprobs, "give no candidates of first tokens");
   app.add_option("--seed", options.seed, "decides which request meets which trouble");
   CLI11_PARSE(app, argc, argv);
   options.slow = std::chrono::milliseconds(slow_ms);

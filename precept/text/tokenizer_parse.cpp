@@ -7,7 +7,7 @@
 #include "precept/core/strict_json.h"
 #include "precept/text/byte_alphabet.h"
 #include "precept/text/json_fields.h"
-#include "precept/text/tables.h"
+#include "precept/text/tokenizer_build.h"
 
 namespace precept {
 namespace {
@@ -256,10 +256,14 @@ class Parser {
 
 }  // namespace
 
+Result<std::shared_ptr<Tokenizer::Tables>> tables_from_json(const Json& root, const std::string& file) {
+  return Parser(root, file).run();
+}
+
 Result<Tokenizer> Tokenizer::parse(std::string_view json, const std::string& file) {
   const auto root = parse_json_object(json, file);
   if (!root) return tl::unexpected<Error>(root.error());
-  auto tables = Parser(*root, file).run();
+  auto tables = tables_from_json(*root, file);
   if (!tables) return tl::unexpected<Error>(tables.error());
   return Tokenizer(std::move(*tables));
 }

@@ -1,6 +1,7 @@
 #include "precept/text/bpe.h"
 
 #include <algorithm>
+#include <cstring>
 #include <queue>
 
 namespace precept {
@@ -45,27 +46,24 @@ const PairTable::Slot* PairTable::find(std::int32_t left, std::int32_t right) co
 
 namespace {
 
-// Repeatedly merges the pair of lowest rank, the leftmost among equals. Quadratic: for short pieces.
-void merge_short(const PairTable& pairs, std::vector<std::int32_t>& ids) {
+// Quadratic: for short pieces.
+void merge_short(const PairTable& pairs, std::vector<BpeSymbol>& symbols, MergeScratch& scratch) {
   constexpr std::uint32_t kNone = ~std::uint32_t{0};
-  struct Pair {
-    std::uint32_t rank;
-    std::int32_t result;
-  };
+  using Pair = MergeScratch::Pair;
   const auto look_up = [&](std::size_t i) -> Pair {
-    const auto* slot = pairs.find(ids[i], ids[i + 1]);
+    const auto* slot = pairs.find(symbols[i].id, symbols[i + 1].id);
     return slot != nullptr ? Pair{slot->rank, slot->result} : Pair{kNone, -1};
   };
-  std::vector<Pair> next;  // next[i]: the merge of ids[i] and ids[i + 1]
-  next.reserve(ids.size());
-  for (std::size_t i = 0; i + 1 < ids.size(); ++i) next.push_back(look_up(i));
+  std::vector<Pair>& next = scratch.next;  // next[i]: the merge of symbols i and i + 1
+  next.clear();
+  for (std::size_t i = 0; i + 1 < symbols.size(); ++i) next.push_back(look_up(i));
   while (!next.empty()) {
     const auto best = std::min_element(next.begin(), next.end(),
                                        [](const Pair& a, const Pair& b) { return a.rank < b.rank; });
     if (best->rank == kNone) return;
     const auto i = static_cast<std::size_t>(best - next.begin());
-    ids[i] = best->result;
-    ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(i) + 1);
+    symbols[i] = {best->result, symbols[i].bytes + symbols[i + 1].bytes};
+    symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
     next.erase(best);
     if (i < next.size()) next[i] = look_up(i);
     if (i > 0) next[i - 1] = look_up(i - 1);
@@ -73,7 +71,7 @@ void merge_short(const PairTable& pairs, std::vector<std::int32_t>& ids) {
 }
 
 // The same result in n log n: a heap of candidate merges over a linked list of what is left.
-void merge_long(const PairTable& pairs, std::vector<std::int32_t>& ids) {
+void merge_long(const PairTable& pairs, std::vector<BpeSymbol>& symbols) {
   struct Candidate {
     std::uint32_t rank;
     std::uint32_t left;
@@ -82,89 +80,99 @@ void merge_long(const PairTable& pairs, std::vector<std::int32_t>& ids) {
     }
   };
   constexpr std::uint32_t kEnd = ~std::uint32_t{0};
-  const auto n = static_cast<std::uint32_t>(ids.size());
+  const auto n = static_cast<std::uint32_t>(symbols.size());
   std::vector<std::uint32_t> before(n), after(n);
   for (std::uint32_t i = 0; i < n; ++i) {
     before[i] = i == 0 ? kEnd : i - 1;
     after[i] = i + 1 == n ? kEnd : i + 1;
   }
-  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> heap;
-  const auto offer = [&](std::uint32_t left) {
+  std::vector<Candidate> first;
+  const auto candidate = [&](std::uint32_t left, auto push) {
     if (left == kEnd || after[left] == kEnd) return;
-    if (const auto* slot = pairs.find(ids[left], ids[after[left]])) heap.push({slot->rank, left});
+    if (const auto* slot = pairs.find(symbols[left].id, symbols[after[left]].id)) push(Candidate{slot->rank, left});
   };
-  for (std::uint32_t i = 0; i + 1 < n; ++i) offer(i);
+  first.reserve(n);
+  for (std::uint32_t i = 0; i + 1 < n; ++i) candidate(i, [&](Candidate c) { first.push_back(c); });
+  std::priority_queue<Candidate, std::vector<Candidate>, std::greater<>> heap({}, std::move(first));
+  const auto offer = [&](std::uint32_t left) {
+    candidate(left, [&](Candidate c) { heap.push(c); });
+  };
   while (!heap.empty()) {
     const Candidate best = heap.top();
     heap.pop();
-    if (ids[best.left] < 0 || after[best.left] == kEnd) continue;  // merged away since
+    if (symbols[best.left].id < 0 || after[best.left] == kEnd) continue;  // merged away since
     const std::uint32_t right = after[best.left];
-    const auto* slot = pairs.find(ids[best.left], ids[right]);
+    const auto* slot = pairs.find(symbols[best.left].id, symbols[right].id);
     if (slot == nullptr || slot->rank != best.rank) continue;  // another pair stands there now
-    ids[best.left] = slot->result;
-    ids[right] = -1;
+    symbols[best.left] = {slot->result, symbols[best.left].bytes + symbols[right].bytes};
+    symbols[right].id = -1;
     after[best.left] = after[right];
     if (after[right] != kEnd) before[after[right]] = best.left;
     offer(best.left);
     offer(before[best.left]);
   }
-  ids.erase(std::remove(ids.begin(), ids.end(), -1), ids.end());
+  symbols.erase(std::remove_if(symbols.begin(), symbols.end(), [](const BpeSymbol& s) { return s.id < 0; }), symbols.end());
+}
+
+// Eight bytes at a time. Long texts are no tokens; their hash need not be good.
+std::uint64_t hash_of(std::string_view text) {
+  std::uint64_t hash = text.size() * 0x9E3779B97F4A7C15ULL;
+  const char* at = text.data();
+  std::size_t left = text.size();
+  const auto mix = [&](std::uint64_t word) {
+    hash = (hash ^ word) * 0xD6E8FEB86659FD93ULL;
+    hash ^= hash >> 32;
+  };
+  for (; left >= 8; left -= 8, at += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, at, 8);
+    mix(word);
+  }
+  if (left > 0) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, at, left);
+    mix(word);
+  }
+  return hash;
 }
 
 }  // namespace
 
-void Tokenizer::Tables::encode_piece(std::string_view piece, std::vector<std::int32_t>& ids) const {
-  if (const auto known = whole.find(piece); known != whole.end()) {
-    ids.push_back(known->second);
-    return;
-  }
-  std::vector<std::int32_t> symbols;
-  symbols.reserve(piece.size());
-  for (const char c : piece) symbols.push_back(byte_ids[static_cast<unsigned char>(c)]);
+void merge_symbols(const PairTable& pairs, std::vector<BpeSymbol>& symbols, MergeScratch& scratch) {
   constexpr std::size_t kShort = 96;
-  if (piece.size() <= kShort) {
-    merge_short(pairs, symbols);
+  if (symbols.size() <= kShort) {
+    merge_short(pairs, symbols, scratch);
   } else {
     merge_long(pairs, symbols);
   }
-  ids.insert(ids.end(), symbols.begin(), symbols.end());
 }
 
-Status Tokenizer::Tables::index(const std::string& file) {
-  byte_ids.fill(-1);
-  for (std::size_t id = 0; id < tokens.size(); ++id) {
-    const BpeToken& token = tokens[id];
-    if (!token.special_name.empty()) {
-      specials.emplace(token.special_name, static_cast<std::int32_t>(id));
-    } else if (token.bytes.size() == 1 && !token.added) {
-      byte_ids[static_cast<unsigned char>(token.bytes[0])] = static_cast<std::int32_t>(id);
+void StringTable::reserve(std::size_t entries) {
+  std::size_t size = 16;
+  while (size < entries * 2) size *= 2;
+  slots_.assign(size, Slot{});
+}
+
+bool StringTable::insert(std::string_view text, std::int32_t id) {
+  const std::uint64_t hash = hash_of(text);
+  for (std::size_t i = hash & (slots_.size() - 1);; i = (i + 1) & (slots_.size() - 1)) {
+    Slot& slot = slots_[i];
+    if (slot.id < 0) {
+      slot = Slot{hash, text.data(), static_cast<std::uint32_t>(text.size()), id};
+      return true;
     }
+    if (slot.hash == hash && std::string_view(slot.text, slot.length) == text) return false;
   }
-  for (std::size_t byte = 0; byte < 256; ++byte) {
-    if (byte_ids[byte] < 0) {
-      return bad_input("the vocabulary has no token for byte " + std::to_string(byte),
-                       "only byte-level vocabularies, which hold all 256 bytes, are supported", file);
-    }
+}
+
+std::int32_t StringTable::find(std::string_view text) const {
+  if (slots_.empty()) return -1;
+  const std::uint64_t hash = hash_of(text);
+  for (std::size_t i = hash & (slots_.size() - 1);; i = (i + 1) & (slots_.size() - 1)) {
+    const Slot& slot = slots_[i];
+    if (slot.id < 0) return -1;
+    if (slot.hash == hash && std::string_view(slot.text, slot.length) == text) return slot.id;
   }
-  pairs.reserve(merges.size());
-  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    const BpeMerge& merge = merges[rank];
-    if (!pairs.insert(merge.left, merge.right, static_cast<std::uint32_t>(rank), merge.result)) {
-      return bad_input("merge " + std::to_string(rank) + " repeats an earlier one",
-                       "list every pair once", file);
-    }
-  }
-  std::vector<std::int32_t> ids;
-  for (std::size_t id = 0; id < tokens.size(); ++id) {
-    const BpeToken& token = tokens[id];
-    if (token.bytes.empty() || token.added) continue;
-    ids.clear();
-    if (!ignore_merges) encode_piece(token.bytes, ids);
-    if (ignore_merges || (ids.size() == 1 && ids[0] == static_cast<std::int32_t>(id))) {
-      whole.emplace(token.bytes, static_cast<std::int32_t>(id));
-    }
-  }
-  return {};
 }
 
 }  // namespace precept

@@ -1,23 +1,23 @@
 #pragma once
-// The tables behind Tokenizer, and the merging itself. Internal to text/.
+// Merging of pairs, and looking up tokens by their text. Internal to text/.
 
-#include <array>
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
-
-#include "precept/text/split.h"
-#include "precept/text/tokenizer.h"
 
 namespace precept {
 
 struct BpeMerge {
   std::int32_t left = 0, right = 0, result = 0;
 };
+
+// A piece of text on its way to being a token.
+struct BpeSymbol {
+  std::int32_t id = 0;
+  std::uint32_t bytes = 0;  // of the text
+};
+inline constexpr std::int32_t kUnknownSymbol = 0x7FFFFFFF;  // merges with nothing
 
 // (left, right) -> rank and result, by open addressing.
 class PairTable {
@@ -38,28 +38,35 @@ class PairTable {
   std::vector<Slot> slots_;
 };
 
-struct BpeToken {
-  std::string bytes;         // ordinary tokens
-  std::string special_name;  // special tokens; empty for ordinary ones
-  bool added = false;        // ordinary, but listed among the added tokens (spelled as it is)
+// Repeatedly merges the pair of lowest rank, the leftmost among equals. n log n.
+struct MergeScratch;
+void merge_symbols(const PairTable& pairs, std::vector<BpeSymbol>& symbols, MergeScratch& scratch);
+
+// Memory that merging uses again and again.
+struct MergeScratch {
+  struct Pair {
+    std::uint32_t rank;
+    std::int32_t result;
+  };
+  std::vector<Pair> next;
+  std::vector<BpeSymbol> symbols;
 };
 
-struct Tokenizer::Tables {
-  std::vector<BpeToken> tokens;  // by id
-  std::vector<BpeMerge> merges;  // by rank
-  bool ignore_merges = false;    // a piece that is a token is that token, whatever the merges say
+// Text -> number, by open addressing. The texts must outlive the table.
+class StringTable {
+ public:
+  void reserve(std::size_t entries);  // once, before the first insert
+  bool insert(std::string_view text, std::int32_t id);  // false: is there
+  std::int32_t find(std::string_view text) const;       // -1: not there
 
-  // Derived by index().
-  std::map<std::string, std::int32_t, std::less<>> specials;
-  std::array<std::int32_t, 256> byte_ids{};
-  PairTable pairs;
-  std::unordered_map<std::string_view, std::int32_t> whole;  // pieces that become exactly one token
-  Splitter splitter;
-
-  // Fills the derived part. All 256 bytes must be there, merges must be consistent and each pair
-  // unique: the message says what is not.
-  Status index(const std::string& file_for_errors);
-  void encode_piece(std::string_view piece, std::vector<std::int32_t>& ids) const;
+ private:
+  struct Slot {
+    std::uint64_t hash = 0;
+    const char* text = nullptr;
+    std::uint32_t length = 0;
+    std::int32_t id = -1;
+  };
+  std::vector<Slot> slots_;
 };
 
 }  // namespace precept

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "precept/core/io.h"
+#include "precept/text/tables.h"
 
 namespace precept {
 namespace {
@@ -44,14 +45,49 @@ std::string take_valid(std::string& pending, bool at_end) {
 
 }  // namespace
 
-std::string StreamDecoder::feed(std::int32_t id) { return feed_bytes(tokenizer_.bytes(id)); }
+struct StreamDecoder::Chain {
+  DecodeStream stream;
+};
+
+StreamDecoder::StreamDecoder(Tokenizer tokenizer, bool with_specials)
+    : tokenizer_(std::move(tokenizer)), with_specials_(with_specials) {
+  const Tokenizer::Tables& tables = tokenizer_.tables();
+  if (tables.kind == ModelKind::kByteBpe && tables.decoder.byte_level()) return;
+  chain_ = std::make_unique<Chain>(Chain{DecodeStream(tables.decoder)});
+}
+
+StreamDecoder::StreamDecoder(const StreamDecoder& other)
+    : tokenizer_(other.tokenizer_), with_specials_(other.with_specials_),
+      chain_(other.chain_ ? std::make_unique<Chain>(*other.chain_) : nullptr), pending_(other.pending_) {}
+StreamDecoder::StreamDecoder(StreamDecoder&& other) noexcept = default;
+StreamDecoder& StreamDecoder::operator=(StreamDecoder other) {
+  tokenizer_ = std::move(other.tokenizer_);
+  with_specials_ = other.with_specials_;
+  chain_ = std::move(other.chain_);
+  pending_ = std::move(other.pending_);
+  return *this;
+}
+StreamDecoder::~StreamDecoder() = default;
+
+std::string StreamDecoder::feed(std::int32_t id) {
+  const std::string& name = tokenizer_.special_name(id);
+  if (!name.empty() && !with_specials_) return {};
+  if (!chain_) return feed_bytes(name.empty() ? tokenizer_.bytes(id) : name);
+  if (id < 0 || id >= tokenizer_.size()) return {};
+  std::string text;
+  chain_->stream.feed(tokenizer_.tables().text_of(id), text);
+  return feed_bytes(text);
+}
 
 std::string StreamDecoder::feed_bytes(std::string_view bytes) {
   pending_ += bytes;
   return take_valid(pending_, false);
 }
 
-std::string StreamDecoder::finish() { return take_valid(pending_, true); }
+std::string StreamDecoder::finish() {
+  if (chain_) chain_->stream.finish(pending_);
+  return take_valid(pending_, true);
+}
 
 std::string replace_invalid_utf8(std::string_view text) {
   std::string all(text);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -11,18 +12,25 @@
 
 namespace precept {
 
-// Bytes of ids, with an unfinished UTF-8 sequence kept back until it is whole. Bytes that can never
-// become valid come out as U+FFFD, so the output is always valid UTF-8.
+// Tokens as they come: the text that decode() gives, with an unfinished UTF-8 sequence kept back until it is whole. Bytes
+// that can never become valid come out as U+FFFD, so the output is always valid UTF-8. Copies go on from where they were made.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
+  explicit StreamDecoder(Tokenizer tokenizer, bool with_specials = false);
+  StreamDecoder(const StreamDecoder& other);
+  StreamDecoder(StreamDecoder&& other) noexcept;
+  StreamDecoder& operator=(StreamDecoder other);
+  ~StreamDecoder();
 
   std::string feed(std::int32_t id);  // what became complete; may be empty
-  std::string feed_bytes(std::string_view bytes);
+  std::string feed_bytes(std::string_view bytes);  // text from elsewhere, after what was fed before
   std::string finish();               // what is left: U+FFFD for an unfinished sequence
 
  private:
+  struct Chain;
   Tokenizer tokenizer_;
+  bool with_specials_;
+  std::unique_ptr<Chain> chain_;  // null: tokens are bytes
   std::string pending_;
 };
 

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "precept/core/io.h"
-#include "precept/text/bpe.h"
+#include "precept/text/tables.h"
 #include "precept/text/byte_alphabet.h"
 
 namespace precept {
@@ -209,6 +209,15 @@ Result<Tokenizer> train_bpe(const std::map<std::string, std::int64_t>& texts, co
   trainer.run();
   tables->tokens = std::move(trainer.tokens_);
   tables->merges = std::move(trainer.merges_);
+  tables->pre_json = tables->decoder_json = kByteLevelJson;
+  for (std::size_t id = 0; id < options.special_tokens.size(); ++id) {
+    AddedToken special;
+    special.id = static_cast<std::int32_t>(id);
+    special.content = options.special_tokens[id];
+    special.special = true;
+    tables->added.push_back(std::move(special));
+  }
+  if (auto fine = tables->pipeline(""); !fine) return tl::unexpected<Error>(fine.error());
   if (auto fine = tables->index(""); !fine) return tl::unexpected<Error>(fine.error());
   return Tokenizer(std::move(tables));
 }

@@ -234,10 +234,12 @@ TEST(Json, RefusesWhatItDoesNotSupportByName) {
   using testing::HasSubstr;
   EXPECT_EQ(refusal(good), "(accepted)");
   EXPECT_THAT(refusal(with(good, "/model/type", "Unigram")), HasSubstr("Unigram"));
-  EXPECT_THAT(refusal(with(good, "/normalizer", {{"type", "NFC"}})), HasSubstr("NFC"));
-  EXPECT_THAT(refusal(with(good, "/pre_tokenizer", {{"type", "Metaspace"}})), HasSubstr("Metaspace"));
+  EXPECT_THAT(refusal(with(good, "/normalizer", {{"type", "BertNormalizer"}})), HasSubstr("BertNormalizer"));
+  EXPECT_THAT(refusal(with(good, "/pre_tokenizer", {{"type", "UnicodeScripts"}})), HasSubstr("UnicodeScripts"));
   EXPECT_THAT(refusal(with(good, "/decoder", nullptr)), HasSubstr("decoder"));
-  EXPECT_THAT(refusal(with(good, "/model/byte_fallback", true)), HasSubstr("byte_fallback"));
+  EXPECT_THAT(refusal(with(good, "/model/byte_fallback", "yes")), HasSubstr("byte_fallback"));
+  EXPECT_THAT(refusal(with(good, "/model/dropout", 0.1)), HasSubstr("dropout"));
+  EXPECT_THAT(refusal(with(good, "/model/end_of_word_suffix", "</w>")), HasSubstr("end_of_word_suffix"));
   EXPECT_THAT(refusal(with(good, "/model/merges/0", "q z")), HasSubstr("\"qz\""));
   EXPECT_THAT(refusal(with(good, "/model/merges/0", "q")), HasSubstr("merge 0"));
   EXPECT_THAT(refusal(with(good, "/model/merges/1", nlohmann::json::parse(good)["model"]["merges"][0])), HasSubstr("repeats"));

@@ -1,0 +1,151 @@
+// Against the reference: Hugging Face's Rust library (npm: tokenizers) and, where it agrees with that one, its JavaScript
+// port (npm: @huggingface/tokenizers). `npm ci` in tests/peers/tokenizers installs both.
+//
+// Where the port deviates from the Rust library, we follow the latter and do not ask the former:
+//   Split knows only Removed and Isolated; Metaspace does not split; Digits knows only \d, Whitespace only ASCII words;
+//   Unigram gives no byte tokens; byte-level decoders copy added tokens; unknown characters in BPE are fused differently.
+
+#include <filesystem>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "tokenizer_files.h"
+
+namespace precept {
+namespace {
+
+namespace fs = std::filesystem;
+using text_test::Json;
+
+std::string source() {
+  const char* named = std::getenv("PRECEPT_SOURCE");
+  return named != nullptr ? named : ".";
+}
+
+struct Answer {
+  std::vector<std::int32_t> ids;
+  std::string text;
+  std::vector<std::pair<std::size_t, std::size_t>> offsets;
+};
+
+class Peer : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (std::system("node --version >/dev/null 2>&1") != 0) GTEST_SKIP() << "node is not installed";
+    if (!fs::exists(source() + "/tests/peers/tokenizers/node_modules/tokenizers")) {
+      GTEST_SKIP() << "the peer is not installed: npm ci in tests/peers/tokenizers";
+    }
+    folder_ = testing::TempDir() + "precept_peer_" + std::to_string(::getpid());
+    fs::create_directories(folder_);
+  }
+  void TearDown() override {
+    if (!folder_.empty()) fs::remove_all(folder_);
+  }
+
+  std::vector<Answer> ask(const char* which, const std::string& json, const std::vector<std::string>& texts) {
+    std::ofstream(folder_ + "/tokenizer.json") << json;
+    {
+      std::ofstream out(folder_ + "/texts.jsonl");
+      for (const std::string& text : texts) out << Json(text).dump() << "\n";
+    }
+    const std::string command = "node " + source() + "/tests/peers/tokenizers/encode.mjs " + which + " " + folder_ + "/tokenizer.json " + folder_ + "/texts.jsonl " + folder_ + "/out.jsonl 2>" + folder_ + "/log";
+    if (std::system(command.c_str()) != 0) {
+      ADD_FAILURE() << which << ": " << text_test::slurp(folder_ + "/log").substr(0, 500);
+      return {};
+    }
+    std::vector<Answer> answers;
+    std::ifstream in(folder_ + "/out.jsonl");
+    for (std::string line; std::getline(in, line);) {
+      const Json parsed = Json::parse(line);
+      Answer answer{parsed["ids"].get<std::vector<std::int32_t>>(), parsed["text"].get<std::string>(), {}};
+      if (parsed.contains("offsets")) answer.offsets = parsed["offsets"].get<std::vector<std::pair<std::size_t, std::size_t>>>();
+      answers.push_back(std::move(answer));
+    }
+    return answers;
+  }
+
+  std::string folder_;
+};
+
+EncodeOptions everywhere() {
+  EncodeOptions options;
+  options.specials = EncodeOptions::Specials::everywhere;
+  return options;
+}
+
+std::vector<std::pair<std::size_t, std::size_t>> in_characters(const std::string& text, const std::vector<TokenAt>& tokens) {
+  std::vector<std::size_t> character(text.size() + 1);
+  std::size_t n = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (i > 0 && (static_cast<unsigned char>(text[i]) & 0xC0) != 0x80) ++n;
+    character[i] = n;
+  }
+  character[text.size()] = text.empty() ? 0 : n + 1;
+  std::vector<std::pair<std::size_t, std::size_t>> out;
+  for (const TokenAt& token : tokens) out.emplace_back(character[token.begin], character[token.end]);
+  return out;
+}
+
+std::vector<std::string> texts_for(std::uint64_t seed, int count) {
+  Rng rng({seed, 0, 0, 1});
+  std::vector<std::string> texts = {"", " ", "  ", "\n", "a", "Hello world", " Hello", "<s>", "<s>Hello</s>", "word words", "a word"};
+  for (int i = 0; i < count; ++i) texts.push_back(replace_invalid_utf8(i % 8 == 0 ? text_test::broken_text(rng) : text_test::hard_text(rng)));
+  return texts;
+}
+
+void compare(const text_test::Family& family, const char* which, bool decode, bool offsets, const Tokenizer& tokenizer, const std::vector<std::string>& texts, const std::vector<Answer>& answers) {
+  ASSERT_EQ(answers.size(), texts.size()) << family.name;
+  int wrong = 0;
+  for (std::size_t i = 0; i < texts.size() && wrong < 5; ++i) {
+    const auto ids = tokenizer.encode(texts[i], everywhere());
+    if (ids != answers[i].ids) {
+      ++wrong;
+      std::string mine, theirs;
+      for (const std::int32_t id : ids) mine += "[" + tokenizer.token(id) + "]";
+      for (const std::int32_t id : answers[i].ids) theirs += "[" + tokenizer.token(id) + "]";
+      ADD_FAILURE() << family.name << ", " << which << ": " << Json(texts[i]).dump(-1, ' ', true) << "\n  ours   " << mine << "\n  theirs " << theirs;
+      continue;
+    }
+    if (decode && tokenizer.decode(ids, true) != answers[i].text) {
+      ++wrong;
+      ADD_FAILURE() << family.name << ", " << which << ", decoded: " << Json(texts[i]).dump(-1, ' ', true) << "\n  ours   "
+                    << Json(replace_invalid_utf8(tokenizer.decode(ids, true))).dump(-1, ' ', true) << "\n  theirs " << Json(answers[i].text).dump(-1, ' ', true);
+    }
+    if (!offsets) continue;
+    const auto tokens = tokenizer.encode_with_offsets(texts[i], everywhere());
+    std::vector<std::int32_t> same;
+    for (const TokenAt& token : tokens) same.push_back(token.id);
+    ASSERT_EQ(same, ids);
+    if (in_characters(texts[i], tokens) != answers[i].offsets) {
+      ++wrong;
+      ADD_FAILURE() << family.name << ", " << which << ", offsets: " << Json(texts[i]).dump(-1, ' ', true) << "\n  ours   " << Json(in_characters(texts[i], tokens)).dump() << "\n  theirs " << Json(answers[i].offsets).dump();
+    }
+  }
+}
+
+constexpr int kTexts = 1500;  // for each of the families; more than 20,000 in all
+
+TEST_F(Peer, TwentyThousandTextsAreEncodedAndDecodedAlike) {
+  std::uint64_t seed = 100;
+  std::size_t total = 0;
+  for (const text_test::Family& family : text_test::families()) {
+    const auto tokenizer = Tokenizer::parse(family.json.dump(), family.name);
+    ASSERT_TRUE(tokenizer.has_value()) << family.name << ": " << tokenizer.error().message();
+    const auto texts = texts_for(++seed, kTexts);
+    total += texts.size();
+    compare(family, "rust", true, family.offsets, *tokenizer, texts, ask("rust", family.json.dump(), texts));
+    if (family.js) compare(family, "js", family.js_decodes, false, *tokenizer, texts, ask("js", family.json.dump(), texts));
+    // What we write is the same tokenizer to both of us.
+    const std::string written = tokenizer->to_json();
+    const auto again = Tokenizer::parse(written, family.name);
+    ASSERT_TRUE(again.has_value()) << again.error().message();
+    EXPECT_EQ(again->to_json(), written);
+    const std::vector<std::string> few(texts.begin(), texts.begin() + 200);
+    compare(family, "rust reads ours", true, false, *again, few, ask("rust", written, few));
+  }
+  EXPECT_GE(total, 20000u);
+}
+
+}  // namespace
+}  // namespace precept

@@ -12,7 +12,7 @@
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
 #include "precept/core/strict_json.h"
-#include "precept/text/chat_format.h"
+#include "precept/text/chat_codec.h"
 #include "worlds/pocket/documents.h"
 
 namespace precept {
@@ -28,7 +28,7 @@ Result<TokenizerFiles> train_pocket_tokenizer(const PocketBuildOptions& options)
   }
   auto tokenizer = train_bpe(texts, {options.vocab_size, pocket_special_tokens()});
   if (!tokenizer) return tl::unexpected(tokenizer.error());
-  return TokenizerFiles{*tokenizer, ChatFormat::pocket(*tokenizer)};
+  return TokenizerFiles{*tokenizer, ChatCodec(ChatFormat::pocket(*tokenizer))};
 }
 
 LlamaConfig shape(const PocketBuildOptions& options, const TokenizerFiles& files) {
@@ -42,8 +42,10 @@ LlamaConfig shape(const PocketBuildOptions& options, const TokenizerFiles& files
   config.head_dim = options.hidden_size / options.heads;
   config.max_position_embeddings = 1024;
   config.tie_word_embeddings = true;
-  if (!files.chat.begin_ids.empty()) config.bos_token_id = files.chat.begin_ids[0];
-  if (!files.chat.stop_ids.empty()) config.eos_token_id = files.chat.stop_ids[0];
+  if (const ChatFormat* chat = files.chat.format(); chat != nullptr) {
+    if (!chat->begin_ids.empty()) config.bos_token_id = chat->begin_ids[0];
+    if (!chat->stop_ids.empty()) config.eos_token_id = chat->stop_ids[0];
+  }
   return config;
 }
 
@@ -105,6 +107,7 @@ Result<TrainSummary> build_pocket(const LmApi& lm, const PocketBuildOptions& opt
   }
   auto files = options.from.empty() ? train_pocket_tokenizer(options) : load_tokenizer_files(options.from);
   if (!files) return tl::unexpected(files.error());
+  if (files->chat.format() == nullptr) return bad_input("the checkpoint of --from has no chat.json", "name one that precept pocket build made", options.from);
   note("tokenizer: " + std::to_string(files->tokenizer.size()) + " tokens");
 
   TrainOptions train;
@@ -123,7 +126,7 @@ Result<TrainSummary> build_pocket(const LmApi& lm, const PocketBuildOptions& opt
   for (const auto& folder : {train.state, train.tokenizer_folder}) {
     if (const auto made = make_folder(folder); !made) return tl::unexpected(made.error());
   }
-  if (const auto written = write_tokenizer_files(train.tokenizer_folder, files->tokenizer, files->chat); !written) {
+  if (const auto written = write_tokenizer_files(train.tokenizer_folder, files->tokenizer, *files->chat.format()); !written) {
     return tl::unexpected(written.error());
   }
   TrainSet set = pocket_train_set(options.seed, options.documents, *files);

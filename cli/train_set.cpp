@@ -10,7 +10,6 @@
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
 #include "precept/core/strict_json.h"
-#include "precept/text/chat_tokens.h"
 #include "worlds/pocket/documents.h"
 
 namespace precept {
@@ -105,7 +104,7 @@ Result<TrainSet> load_sft_set(const std::string& path, const TokenizerFiles& fil
     if (!json.is_object()) return bad_input("not a JSON object", "one object a line", path, number);
     const auto read = read_line(json, path, number);
     if (!read) return tl::unexpected(read.error());
-    const auto chat = tokenize_chat(files.tokenizer, files.chat, read->turns, read->first_answer);
+    const auto chat = files.chat.tokenize(files.tokenizer, read->turns, read->first_answer);
     if (!chat) return bad_input(chat.error().what, chat.error().hint, path, number);
     examples->push_back(weighted(*chat, 1.0f, 0.0f));
   }
@@ -122,7 +121,7 @@ TrainSet pocket_train_set(std::uint64_t seed, std::uint64_t count, const Tokeniz
   set.count = count;
   set.example = [seed, files](std::uint64_t i) {
     const pocket::Document document = pocket::make_document(seed, i);
-    const auto chat = tokenize_chat(files.tokenizer, files.chat, document.messages);
+    const auto chat = files.chat.tokenize(files.tokenizer, document.messages);
     PRECEPT_CHECK(chat.has_value());
     const bool verdict = document.kind == pocket::DocumentKind::kSelect || document.kind == pocket::DocumentKind::kJudge;
     return weighted(*chat, verdict ? kVerdictWeight : 1.0f,

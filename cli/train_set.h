@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "precept/lm/api.h"
-#include "precept/text/chat_format.h"
+#include "precept/text/chat_codec.h"
 
 namespace precept {
 

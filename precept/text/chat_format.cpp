@@ -194,12 +194,4 @@ Status write_tokenizer_files(const std::string& folder, const Tokenizer& tokeniz
   return {};
 }
 
-Result<TokenizerFiles> load_tokenizer_files(const std::string& folder) {
-  auto tokenizer = Tokenizer::load(folder + "/tokenizer.json");
-  if (!tokenizer) return tl::unexpected<Error>(tokenizer.error());
-  auto chat = ChatFormat::load(folder + "/chat.json", *tokenizer);
-  if (!chat) return tl::unexpected<Error>(chat.error());
-  return TokenizerFiles{std::move(*tokenizer), std::move(*chat)};
-}
-
 }  // namespace precept

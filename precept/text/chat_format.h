@@ -49,14 +49,7 @@ struct ChatFormat {
 // <|system|>, <|user|>, <|assistant|>.
 std::vector<std::string> pocket_special_tokens();
 
-struct TokenizerFiles {
-  Tokenizer tokenizer;
-  ChatFormat chat;
-};
-
 // Writes tokenizer.json, tokenizer_config.json, special_tokens_map.json and chat.json; makes the folder.
 Status write_tokenizer_files(const std::string& folder, const Tokenizer& tokenizer, const ChatFormat& chat);
-// Reads tokenizer.json and chat.json of a folder.
-Result<TokenizerFiles> load_tokenizer_files(const std::string& folder);
 
 }  // namespace precept

@@ -6,7 +6,7 @@
 
 #include "precept/core/io.h"
 #include "precept/core/rng.h"
-#include "precept/text/chat_format.h"
+#include "precept/text/chat_codec.h"
 #include "precept/text/stream.h"
 
 namespace precept {
@@ -52,7 +52,7 @@ TEST(Chat, FilesComeBackTheSame) {
   const auto files = load_tokenizer_files(folder);
   ASSERT_TRUE(files.has_value()) << files.error().message();
   EXPECT_EQ(files->tokenizer.digest(), tok.digest());
-  EXPECT_EQ(files->chat.to_json(), ChatFormat::pocket(tok).to_json());
+  EXPECT_EQ(files->chat.format()->to_json(), ChatFormat::pocket(tok).to_json());
   const auto config = read_file(folder + "/tokenizer_config.json");
   ASSERT_TRUE(config.has_value());
   EXPECT_THAT(*config, HasSubstr("\"eos_token\": \"<|end|>\""));

@@ -23,7 +23,7 @@ Engine::Engine(ModelInfo info, Weights weights, TokenizerFiles files, const Engi
       weights_(std::move(weights)),
       tokenizer_(std::move(files.tokenizer)),
       chat_(std::move(files.chat)),
-      stop_ids_(chat_.stop_ids),
+      stop_ids_(chat_.stop_ids()),
       max_batch_(std::max(1, options.max_batch)),
       choices_(std::min(tokenizer_.size(), weights_.config.vocab_size)),
       processor_{&nn::kernels(), &kernels()},

@@ -24,7 +24,7 @@
 #include "precept/lm/infer/sampler.h"
 #include "precept/lm/infer/weights.h"
 #include "precept/lm/infer/workers.h"
-#include "precept/text/chat_format.h"
+#include "precept/text/chat_codec.h"
 
 namespace precept::infer {
 
@@ -76,7 +76,7 @@ class Engine : public Model {
   ModelInfo info_;
   Weights weights_;
   Tokenizer tokenizer_;
-  ChatFormat chat_;
+  ChatCodec chat_;
   std::vector<std::int32_t> stop_ids_;
   int max_batch_;
   int choices_;  // tokens that may be generated: those the tokenizer has

@@ -71,9 +71,7 @@ void Engine::admit() {
 Result<std::vector<std::int32_t>> Engine::prompt_of(const Conversation& messages, bool raw) const {
   std::vector<std::int32_t> tokens;
   if (raw) {
-    tokens = chat_.begin_ids;
-    const std::vector<std::int32_t> text = tokenizer_.encode(messages[0].content);
-    tokens.insert(tokens.end(), text.begin(), text.end());
+    tokens = chat_.raw(tokenizer_, messages[0].content);
   } else {
     Result<std::vector<std::int32_t>> rendered = chat_.render(tokenizer_, messages, true);
     if (!rendered) return rendered;

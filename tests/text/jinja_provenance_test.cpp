@@ -70,6 +70,8 @@ TEST(Provenance, GoesThroughMacrosBlocksAndFilters) {
   EXPECT_EQ(marked("{% filter trim %} {{ messages[0].content }}x {% endfilter %}", one("hi")), "‹hi›x");
   EXPECT_EQ(marked("{% set n = namespace(x='') %}{% for m in messages %}{% set n.x = n.x + '<' + m.content %}{% endfor %}{{ n.x }}", one("hi")), "<‹hi›");
   EXPECT_EQ(marked("{% macro w() %}{{ caller() }}{% endmacro %}{% call w() %}a{{ messages[0].content }}{% endcall %}", one("hi")), "a‹hi›");
+  EXPECT_EQ(marked("{{ dict(**messages[0]) }}{% macro m() %}{{ kwargs | list | join }}{% endmacro %}{{ m(**messages[0]) }}", one("hi")),
+            "{‹'role'›: ‹'user'›, ‹'content'›: ‹'hi'›}‹rolecontent›");
   EXPECT_EQ(marked("{% for c in messages[0].content %}{{ c }}.{% endfor %}", one("你b")), "‹你›.‹b›.");
 }
 

@@ -188,6 +188,9 @@ class ShapeReader {
 
   Status sanity() {
     const GgufShape& s = shape_;
+    for (const Count& row : kCounts) {  // also of what was derived
+      if (s.*row.at > row.most) return refuse(std::string(row.key) + " would be " + std::to_string(s.*row.at) + ", more than " + std::to_string(row.most));
+    }
     if (s.vocab_size == 0) return refuse("tells no size of its vocabulary");
     if (s.head_count % s.head_count_kv != 0) return refuse("attention.head_count_kv does not divide attention.head_count");
     if (s.key_length < 2 || s.key_length % 2 != 0) return refuse("attention.key_length is " + std::to_string(s.key_length) + ", not even");

@@ -149,6 +149,7 @@ Args Interpreter::arguments(const Expr& expr) {
         for (const auto& entry : value.dict->entries) {
           if (!entry.first.is(Kind::kText)) run_.fail("a name of an argument is no text", "use texts as keys");
           else args.named.emplace_back(entry.first.text->bytes, entry.second);
+          args.names_from_input = args.names_from_input || from_input(entry.first);
         }
     }
   }
@@ -226,7 +227,7 @@ Value Interpreter::call_macro(const Macro& macro, const Args& args) {
       assign("caller", value);
       has_caller = true;
     } else if (stmt.takes_kwargs) {
-      const Value key = run_.text(name, false);
+      const Value key = run_.text(name, args.names_from_input);
       if (!run_.failed()) put(run_, *rest, key, value);
     } else {
       return fail(shown + " takes no argument called " + in_quotes(name), name == "caller" ? "use caller() in it" : "is the name right?");

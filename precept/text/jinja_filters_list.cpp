@@ -187,7 +187,7 @@ Value map(Runtime& run, const Value& self, const Args& args) {
   const Value& name = args.positional[0];
   const Builtin* filter = name.is(Kind::kText) ? find_filter(name.text->bytes) : nullptr;
   if (filter == nullptr) return run.fail("map: unknown filter " + (name.is(Kind::kText) ? in_quotes(name.text->bytes) : type_name(name)), "known: " + filter_names());
-  const Args rest = {Values(args.positional.begin() + 1, args.positional.end()), args.named};
+  const Args rest = {Values(args.positional.begin() + 1, args.positional.end()), args.named, args.names_from_input};
   for (const Value& one : source) {
     if (run.failed()) break;
     out.push_back(invoke(run, *filter, one, rest));
@@ -205,7 +205,7 @@ Value select(Runtime& run, const Value& self, const Args& args) {
     const Value& name = args.positional[kFirst];
     test = name.is(Kind::kText) ? find_test(name.text->bytes) : nullptr;
     if (test == nullptr) return run.fail("unknown test " + (name.is(Kind::kText) ? in_quotes(name.text->bytes) : type_name(name)), "known: " + test_names());
-    rest = {Values(args.positional.begin() + kFirst + 1, args.positional.end()), args.named};
+    rest = {Values(args.positional.begin() + kFirst + 1, args.positional.end()), args.named, args.names_from_input};
   }
   Values out;
   for (const Value& one : iterate(run, self)) {

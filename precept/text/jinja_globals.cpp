@@ -52,7 +52,7 @@ Dict* entries(Runtime& run, const Args& args, const char* name) {
     }
   }
   for (const auto& arg : args.named) {
-    const Value key = run.text(arg.first, false);
+    const Value key = run.text(arg.first, args.names_from_input);
     if (!run.failed()) put(run, *made, key, arg.second);
   }
   return made;

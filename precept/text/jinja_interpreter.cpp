@@ -212,6 +212,7 @@ Interpreter::Flow Interpreter::for_loop(const Stmt& stmt) {
   const Value source = evaluate(*stmt.value);
   run_.line = stmt.line;
   if (run_.failed()) return Flow::kNext;
+  if (!run_.charge(sizeof(Loop))) return Flow::kNext;
   Scope* const before = scope_;
   Loop& loop = loops_.emplace_back();
   loop.statement = &stmt;

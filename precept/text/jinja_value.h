@@ -114,6 +114,7 @@ struct Method {
 struct Args {
   std::vector<Value> positional;
   std::vector<std::pair<std::string_view, Value>> named;
+  bool names_from_input = false;  // a ** argument brought names that came from input
 };
 
 }  // namespace precept::jinja

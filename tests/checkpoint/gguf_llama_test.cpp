@@ -123,6 +123,9 @@ TEST(GgufShapes, FillInWhatMayBeAbsent) {
   EXPECT_EQ(s->rms_epsilon, 1e-5);  // not the double nearest to f32
   EXPECT_EQ(s->rope_freq_base, 10000);
   EXPECT_EQ(s->rope_scaling, GgufRopeScaling{});
+  m.values.insert_or_assign("llama.embedding_length", std::uint32_t{1 << 18});  // found by fuzz/gguf.cpp
+  EXPECT_THAT(read_gguf_shape(m).error().what, HasSubstr("attention.key_length would be 65536, more than 16384"));
+  m.values.insert_or_assign("llama.embedding_length", std::uint32_t{32});
   m.values.insert_or_assign("llama.rope.scale_linear", 4.0F);  // the older name; a factor without a type is linear
   EXPECT_EQ(read_gguf_shape(m)->rope_scaling.type, "linear");
   EXPECT_EQ(read_gguf_shape(m)->rope_scaling.factor, 4);

@@ -11,13 +11,15 @@ constexpr int kWidenedRows = 2 * nn::kPanel;
 }  // namespace
 
 void Matrix::row(int r, float* out) const {
-  for (const TensorView& part : parts) {
-    const int count = static_cast<int>(part.shape[0]);
-    if (r < count) {
-      const std::size_t bytes = static_cast<std::size_t>(cols) * dtype_size(part.dtype);
-      return widen(part.dtype, part.bytes.data() + static_cast<std::size_t>(r) * bytes, static_cast<std::size_t>(cols), out);
+  const auto n = static_cast<std::size_t>(cols);
+  for (const Part& part : parts) {
+    if (r >= part.rows) {
+      r -= part.rows;
+      continue;
     }
-    r -= count;
+    if (const auto* gguf = std::get_if<HfTensor>(&part.tensor)) return gguf->read(r, {out, n});
+    const auto& view = std::get<TensorView>(part.tensor);
+    return widen(view.dtype, view.bytes.data() + static_cast<std::size_t>(r) * n * dtype_size(view.dtype), n, out);
   }
 }
 

@@ -16,7 +16,7 @@ namespace precept {
 namespace {
 
 constexpr const char* kForms =
-    "a model is: pocket, a checkpoint folder, http(s)://HOST:PORT/v1#NAME, or scripted:FILE.jsonl";
+    "a model is: pocket, a checkpoint folder, FILE.gguf, http(s)://HOST:PORT/v1#NAME, or scripted:FILE.jsonl";
 
 bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 
@@ -85,7 +85,8 @@ Result<std::unique_ptr<Model>> open_model(const std::string& uri, const OpenOpti
   std::error_code error;
   if (std::filesystem::is_directory(uri, error)) return open_checkpoint(uri, options);
   if (std::filesystem::exists(uri, error)) {
-    return bad_input("a model is a folder, and this is a file",
+    if (std::filesystem::path(uri).extension() == ".gguf") return open_checkpoint(uri, options);
+    return bad_input("a model is a folder or a .gguf file, and this is another file",
                      "name the folder that holds config.json and model.safetensors", uri);
   }
   const std::string scheme = scheme_of(uri);

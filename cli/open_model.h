@@ -22,7 +22,8 @@ struct OpenOptions {
 
 // `uri` is one of
 //   pocket                     the built-in model (see pocket_folder)
-//   FOLDER                     a checkpoint: config.json, safetensors, tokenizer.json, chat.json
+//   FOLDER                     a checkpoint: config.json, safetensors, tokenizer files, chat.json or a chat template
+//   FILE.gguf                  all of that in one file
 //   http(s)://HOST/v1#NAME     a model behind an OpenAI-compatible endpoint, or several, separated by commas
 //   scripted:FILE.jsonl        answers from a script, for tests
 // kBadInput with the list for anything else.

@@ -13,8 +13,11 @@ namespace {
 
 const std::vector<std::string> kRoles = {"system", "user", "assistant", "tool"};
 
-Result<RenderedChat> rendered(const ChatTemplate& chat, Conversation messages, bool add_generation_prompt) {
+using Specials = std::map<std::string, std::string>;
+
+Result<RenderedChat> rendered(const ChatTemplate& chat, const Specials& specials, Conversation messages, bool add_generation_prompt) {
   ChatInput input;
+  input.special_tokens = specials;
   input.messages = std::move(messages);
   input.add_generation_prompt = add_generation_prompt;
   input.known_roles = kRoles;
@@ -52,15 +55,15 @@ Result<std::vector<std::int32_t>> generation_ends(const std::string& folder) {
 }
 
 // Of one rendered conversation: where the assistant's turns from `first` on lie.
-Result<std::vector<TextSpan>> answers_of(const ChatTemplate& chat, const Conversation& messages, std::size_t first, const std::string& whole) {
+Result<std::vector<TextSpan>> answers_of(const ChatTemplate& chat, const Specials& specials, const Conversation& messages, std::size_t first, const std::string& whole) {
   std::vector<TextSpan> spans;
   for (std::size_t i = first; i < messages.size(); ++i) {
     if (messages[i].role != "assistant") continue;
     const auto until = messages.begin() + static_cast<std::ptrdiff_t>(i);
-    const auto before = rendered(chat, Conversation(messages.begin(), until), true);
+    const auto before = rendered(chat, specials, Conversation(messages.begin(), until), true);
     if (!before) return tl::unexpected<Error>(before.error());
     const auto with = i + 1 == messages.size() ? Result<RenderedChat>(RenderedChat{whole, {}})
-                                               : rendered(chat, Conversation(messages.begin(), until + 1), false);
+                                               : rendered(chat, specials, Conversation(messages.begin(), until + 1), false);
     if (!with) return tl::unexpected<Error>(with.error());
     if (!begins_with(with->text, before->text) || !begins_with(whole, with->text)) {
       return bad_input("the chat template rewrites what comes before turn " + std::to_string(i + 1),
@@ -73,7 +76,8 @@ Result<std::vector<TextSpan>> answers_of(const ChatTemplate& chat, const Convers
 
 }  // namespace
 
-ChatCodec::ChatCodec(ChatTemplate chat, std::vector<std::int32_t> stop_ids) : way_(Templated{std::move(chat), std::move(stop_ids)}) {}
+ChatCodec::ChatCodec(ChatTemplate chat, std::vector<std::int32_t> stop_ids, std::map<std::string, std::string> special_tokens)
+    : way_(Templated{std::move(chat), std::move(stop_ids), std::move(special_tokens)}) {}
 
 Result<ChatCodec> ChatCodec::load(const std::string& folder, const Tokenizer& tokenizer) {
   std::error_code error;
@@ -97,7 +101,7 @@ Result<std::vector<std::int32_t>> ChatCodec::render(const Tokenizer& tokenizer, 
   if (templated == nullptr) {
     return bad_input("the model has no chat template", "continue text with --raw, or put a chat_template.jinja into its folder");
   }
-  const auto text = rendered(templated->chat, messages, add_generation_prompt);
+  const auto text = rendered(templated->chat, templated->special_tokens, messages, add_generation_prompt);
   if (!text) return tl::unexpected<Error>(text.error());
   return tokenizer.encode(text->text, outside_of(*text));
 }
@@ -122,9 +126,9 @@ Result<ChatTokens> ChatCodec::tokenize(const Tokenizer& tokenizer, const Convers
   }
   const auto* templated = std::get_if<Templated>(&way_);
   if (templated == nullptr) return bad_input("the model has no chat template", "put a chat_template.jinja into its folder");
-  const auto text = rendered(templated->chat, messages, false);
+  const auto text = rendered(templated->chat, templated->special_tokens, messages, false);
   if (!text) return tl::unexpected<Error>(text.error());
-  const auto spans = answers_of(templated->chat, messages, first_answer, text->text);
+  const auto spans = answers_of(templated->chat, templated->special_tokens, messages, first_answer, text->text);
   if (!spans) return tl::unexpected<Error>(spans.error());
   auto span = spans->begin();
   bool ended = false;  // the answer's end token has been seen: what the template writes after it is nobody's

@@ -3,6 +3,7 @@
 // the checkpoint carries (chat_template.h). What a person wrote never becomes a special token.
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <variant>
@@ -25,8 +26,8 @@ class ChatCodec {
  public:
   ChatCodec() = default;  // a model without chat: rendering is an Error, raw text is not
   explicit ChatCodec(ChatFormat format) : way_(std::move(format)) {}
-  // `stop_ids` end an answer.
-  ChatCodec(ChatTemplate chat, std::vector<std::int32_t> stop_ids);
+  // `stop_ids` end an answer; `special_tokens` are variables of the template, beside those that it brings.
+  ChatCodec(ChatTemplate chat, std::vector<std::int32_t> stop_ids, std::map<std::string, std::string> special_tokens = {});
 
   // chat.json of the folder, else its chat template, else none. The template's special tokens are the tokenizer's, and
   // answers end with eos and with what generation_config.json names.
@@ -48,6 +49,7 @@ class ChatCodec {
   struct Templated {
     ChatTemplate chat;
     std::vector<std::int32_t> stop_ids;
+    std::map<std::string, std::string> special_tokens;
   };
   std::variant<std::monostate, ChatFormat, Templated> way_;
   std::vector<std::int32_t> none_;

@@ -2,13 +2,17 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
+#include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "precept/checkpoint/gguf_config.h"
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/parallel.h"
 
@@ -17,15 +21,41 @@ namespace {
 
 constexpr const char* kMismatch = "config.json and the weights do not belong together";
 
+// A tensor under Hugging Face's name, of whatever file.
+struct Source {
+  std::vector<std::int64_t> shape;
+  Part part;
+};
+using Sources = std::map<std::string, Source>;
+
+Sources sources_of(const CheckpointTensors& tensors) {
+  Sources sources;
+  for (const TensorView& view : tensors.tensors) sources[view.name] = {view.shape, {0, view}};
+  return sources;
+}
+
+Sources sources_of(const std::vector<HfTensor>& tensors) {
+  Sources sources;
+  for (const HfTensor& tensor : tensors) sources[tensor.name] = {tensor.tensor->shape, {0, tensor}};
+  return sources;
+}
+
 // Takes tensors out of a checkpoint by name and shape; remembers which, and the first error.
 class Reader {
  public:
-  Reader(const std::string& folder, const CheckpointTensors& tensors, const nn::Kernels& kernels, bool pack)
-      : folder_(folder), tensors_(tensors), kernels_(kernels), pack_(pack) {}
+  Reader(const std::string& path, const Sources& sources, const nn::Kernels& kernels, bool pack)
+      : path_(path), sources_(sources), kernels_(kernels), pack_(pack) {}
 
   std::vector<float> vector(const std::string& name, int size) {
-    const TensorView* view = find(name, {size});
-    return view != nullptr ? *to_floats(*view) : std::vector<float>{};
+    const Source* source = find(name, {size});
+    if (source == nullptr) return {};
+    Matrix row;
+    row.rows = 1;
+    row.cols = size;
+    row.parts = {{1, source->part.tensor}};
+    std::vector<float> values(static_cast<std::size_t>(size));
+    row.row(0, values.data());
+    return values;
   }
 
   // Matrices with the same inputs, one under the other.
@@ -40,11 +70,28 @@ class Reader {
     matrix.cols = cols;
     for (const auto& [name, rows] : parts) {
       matrix.rows += rows;
-      if (const TensorView* view = find(name, {rows, cols})) matrix.parts.push_back(*view);
+      if (const Source* source = find(name, {rows, cols})) matrix.parts.push_back({rows, source->part.tensor});
     }
     return matrix;
   }
 
+  // Accepts a tensor that the model has no use for.
+  void ignore(const std::string& name) { used_.insert(name); }
+
+  Status finish() const {
+    if (error_) return tl::unexpected(*error_);
+    for (const auto& [name, source] : sources_) {
+      const std::string_view frequencies = ".rotary_emb.inv_freq";  // derived; old checkpoints carry it
+      const bool derived = name.size() > frequencies.size() &&
+                           name.compare(name.size() - frequencies.size(), std::string::npos, frequencies) == 0;
+      if (!derived && used_.count(name) == 0) {
+        return bad_input("the checkpoint holds the tensor " + name + ", which a model of this shape lacks", kMismatch, path_);
+      }
+    }
+    return finite();
+  }
+
+ private:
   void pack(Matrix& matrix) const {
     const auto cols = static_cast<std::size_t>(matrix.cols), rows = static_cast<std::size_t>(matrix.rows);
     std::vector<float> plain(rows * cols);
@@ -53,64 +100,79 @@ class Reader {
     kernels_.pack_cols(matrix.cols, matrix.rows, plain.data(), cols, matrix.packed.data());
   }
 
-  // Accepts a tensor that the model has no use for.
-  void ignore(const std::string& name) { used_.insert(name); }
-
-  Status finish() const {
-    if (error_) return tl::unexpected(*error_);
-    for (const TensorView& view : tensors_.tensors) {
-      const std::string_view frequencies = ".rotary_emb.inv_freq";  // derived; old checkpoints carry it
-      const bool derived = view.name.size() > frequencies.size() &&
-                           view.name.compare(view.name.size() - frequencies.size(), std::string::npos,
-                                             frequencies) == 0;
-      if (!derived && used_.count(view.name) == 0) {
-        return bad_input("the checkpoint holds the tensor " + view.name + ", which a model of this shape lacks",
-                         kMismatch, folder_);
-      }
-    }
-    return finite();
-  }
-
- private:
-  const TensorView* find(const std::string& name, const std::vector<std::int64_t>& shape) {
+  const Source* find(const std::string& name, const std::vector<std::int64_t>& shape) {
     if (error_) return nullptr;
     used_.insert(name);
-    const TensorView* view = tensors_.find(name);
-    if (view == nullptr) return fail("the checkpoint lacks the tensor " + name);
-    if (view->shape != shape) {
-      return fail(fmt::format("the tensor {} is [{}], but config.json makes it [{}]", name,
-                              fmt::join(view->shape, ", "), fmt::join(shape, ", ")));
+    const auto found = sources_.find(name);
+    if (found == sources_.end()) return fail("the checkpoint lacks the tensor " + name);
+    const Source& source = found->second;
+    if (source.shape != shape) {
+      return fail(fmt::format("the tensor {} is [{}], but its config makes it [{}]", name, fmt::join(source.shape, ", "), fmt::join(shape, ", ")));
     }
-    if (!is_float(view->dtype)) return fail(fmt::format("the tensor {} is {}, not F32, F16 or BF16", name, dtype_name(view->dtype)));
-    return view;
+    const auto* view = std::get_if<TensorView>(&source.part.tensor);
+    if (view != nullptr && !is_float(view->dtype)) {
+      return fail(fmt::format("the tensor {} is {}, not F32, F16 or BF16", name, dtype_name(view->dtype)));
+    }
+    return &source;
   }
 
-  // Large tensors are looked through by all processors.
+  // Large tensors are looked through by all processors. What is quantised is not: a broken scale shows in the outputs.
   Status finite() const {
-    std::vector<const TensorView*> views;
-    for (const TensorView& view : tensors_.tensors) {
-      if (is_float(view.dtype)) views.push_back(&view);
+    std::vector<std::tuple<std::string, Dtype, std::string_view>> all;
+    for (const auto& [name, source] : sources_) {
+      if (const auto* view = std::get_if<TensorView>(&source.part.tensor)) {
+        if (is_float(view->dtype)) all.emplace_back(name, view->dtype, view->bytes);
+        continue;
+      }
+      const GgufTensor& tensor = *std::get<HfTensor>(source.part.tensor).tensor;
+      if (tensor.type == GgmlType::kF32) all.emplace_back(name, Dtype::kF32, tensor.bytes);
+      if (tensor.type == GgmlType::kF16) all.emplace_back(name, Dtype::kF16, tensor.bytes);
+      if (tensor.type == GgmlType::kBF16) all.emplace_back(name, Dtype::kBF16, tensor.bytes);
     }
-    std::vector<char> fine(views.size());
-    in_parallel(views.size(), [&](std::size_t i) { fine[i] = all_finite(views[i]->dtype, views[i]->bytes); });
+    std::vector<char> fine(all.size());
+    in_parallel(all.size(), [&](std::size_t i) { fine[i] = all_finite(std::get<1>(all[i]), std::get<2>(all[i])); });
     const auto broken = std::find(fine.begin(), fine.end(), 0);
     if (broken == fine.end()) return {};
-    return bad_input("the tensor " + views[static_cast<std::size_t>(broken - fine.begin())]->name + " holds values that are not finite",
-                     "the file is damaged, or the training that made it diverged", folder_);
+    return bad_input("the tensor " + std::get<0>(all[static_cast<std::size_t>(broken - fine.begin())]) + " holds values that are not finite",
+                     "the file is damaged, or the training that made it diverged", path_);
   }
 
-  const TensorView* fail(std::string what) {
-    error_ = Error{std::move(what), kMismatch, folder_, 0, ErrorKind::kBadInput};
+  const Source* fail(std::string what) {
+    error_ = Error{std::move(what), kMismatch, path_, 0, ErrorKind::kBadInput};
     return nullptr;
   }
 
-  const std::string& folder_;
-  const CheckpointTensors& tensors_;
+  const std::string& path_;
+  const Sources& sources_;
   const nn::Kernels& kernels_;
   const bool pack_;
   std::set<std::string> used_;
   std::optional<Error> error_;
 };
+
+// Config and tensors of a folder or a GGUF file.
+Result<Sources> open_sources(const std::string& path, Weights& weights) {
+  if (std::filesystem::is_directory(path)) {
+    Result<LlamaConfig> config = load_llama_config(path);
+    if (!config) return tl::unexpected(config.error());
+    Result<CheckpointTensors> tensors = open_checkpoint_tensors(path);
+    if (!tensors) return tl::unexpected(tensors.error());
+    weights.config = std::move(*config);
+    weights.folder = std::move(*tensors);
+    return sources_of(weights.folder);
+  }
+  const Result<Gguf> file = Gguf::open(path);
+  if (!file) return tl::unexpected(file.error());
+  weights.gguf = *file;
+  const Result<GgufShape> shape = read_gguf_shape(weights.gguf->metadata());
+  if (!shape) return tl::unexpected(shape.error());
+  Result<LlamaConfig> config = config_of_gguf(*weights.gguf, *shape);
+  if (!config) return tl::unexpected(config.error());
+  weights.config = std::move(*config);
+  const Result<std::vector<HfTensor>> tensors = hf_tensors(*weights.gguf, *shape);
+  if (!tensors) return tl::unexpected(tensors.error());
+  return sources_of(*tensors);
+}
 
 }  // namespace
 
@@ -129,20 +191,16 @@ Rotary::Rotary(const LlamaConfig& config, int positions) {
   }
 }
 
-Result<Weights> load_weights(const std::string& folder, const nn::Kernels& kernels, std::int64_t pack_bytes) {
-  Result<LlamaConfig> config = load_llama_config(folder);
-  if (!config) return tl::unexpected(config.error());
-  Result<CheckpointTensors> tensors = open_checkpoint_tensors(folder);
-  if (!tensors) return tl::unexpected(tensors.error());
+Result<Weights> load_weights(const std::string& path, const nn::Kernels& kernels, std::int64_t pack_bytes) {
   Weights weights;
-  weights.config = *config;
-  weights.tensors = std::move(*tensors);
+  const Result<Sources> sources = open_sources(path, weights);
+  if (!sources) return tl::unexpected(sources.error());
   const LlamaConfig& shape = weights.config;
   const int hidden = shape.hidden_size, feed_forward = shape.intermediate_size;
   const int queries = shape.num_attention_heads * shape.head_dim;
   const int keys = shape.num_key_value_heads * shape.head_dim;
 
-  Reader reader(folder, weights.tensors, kernels, shape.parameters() <= pack_bytes / std::int64_t{sizeof(float)});
+  Reader reader(path, *sources, kernels, shape.parameters() <= pack_bytes / std::int64_t{sizeof(float)});
   weights.embed = reader.mapped({{"model.embed_tokens.weight", shape.vocab_size}}, hidden);
   for (int i = 0; i < shape.num_hidden_layers; ++i) {
     const std::string layer = "model.layers." + std::to_string(i) + ".", attention = layer + "self_attn.";
@@ -169,8 +227,8 @@ Result<Weights> load_weights(const std::string& folder, const nn::Kernels& kerne
   weights.norm = reader.vector("model.norm.weight", hidden);
   weights.head = reader.matrix({{shape.tie_word_embeddings ? "model.embed_tokens.weight" : "lm_head.weight", shape.vocab_size}}, hidden);
   if (shape.tie_word_embeddings) {
-    const TensorView* head = weights.tensors.find("lm_head.weight");
-    const TensorView* embed = weights.tensors.find("model.embed_tokens.weight");
+    const TensorView* head = weights.folder.find("lm_head.weight");
+    const TensorView* embed = weights.folder.find("model.embed_tokens.weight");
     if (head != nullptr && embed != nullptr && head->bytes == embed->bytes) reader.ignore(head->name);
   }
   if (Status read = reader.finish(); !read) return tl::unexpected(read.error());

@@ -2,6 +2,7 @@
 // Weights of a Llama-architecture checkpoint, laid out for the engine's products.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,7 +23,8 @@ struct Weights {
     std::vector<float> q_norm, k_norm;      // [head_dim] each; empty likewise
   };
   LlamaConfig config;
-  CheckpointTensors tensors;  // what matrices that are not packed read
+  CheckpointTensors folder;   // what matrices that are not packed read, one of the two
+  std::optional<Gguf> gguf;
   Matrix embed;               // [vocab, hidden], never packed
   std::vector<Layer> layers;
   std::vector<float> norm;
@@ -35,8 +37,8 @@ struct Rotary {
   std::vector<float> cosines, sines;  // [positions, head_dim / 2]
 };
 
-// Reads a checkpoint folder. Errors name the tensor that is missing, misshapen, surplus or not finite. Matrices are
+// Reads a checkpoint folder or a GGUF file. Errors name the tensor that is missing, misshapen, surplus or not finite. Matrices are
 // packed if all of them take at most `pack_bytes` so.
-Result<Weights> load_weights(const std::string& folder, const nn::Kernels& kernels, std::int64_t pack_bytes);
+Result<Weights> load_weights(const std::string& path, const nn::Kernels& kernels, std::int64_t pack_bytes);
 
 }  // namespace precept::infer

@@ -127,6 +127,8 @@ void compare(const text_test::Family& family, const char* which, bool decode, bo
 constexpr int kTexts = 1500;  // for each of the families; more than 20,000 in all
 
 TEST_F(Peer, TwentyThousandTextsAreEncodedAndDecodedAlike) {
+  // The port's white space lacks U+0085, and its (?i:s) the long s.
+  const auto js_knows = [](const std::string& text) { return text.find("\xC2\x85") == std::string::npos && text.find("\xC5\xBF") == std::string::npos; };
   std::uint64_t seed = 100;
   std::size_t total = 0;
   for (const text_test::Family& family : text_test::families()) {
@@ -135,7 +137,10 @@ TEST_F(Peer, TwentyThousandTextsAreEncodedAndDecodedAlike) {
     const auto texts = texts_for(++seed, kTexts);
     total += texts.size();
     compare(family, "rust", true, family.offsets, *tokenizer, texts, ask("rust", family.json.dump(), texts));
-    if (family.js) compare(family, "js", family.js_decodes, false, *tokenizer, texts, ask("js", family.json.dump(), texts));
+    std::vector<std::string> known;
+    std::copy_if(texts.begin(), texts.end(), std::back_inserter(known), js_knows);
+    EXPECT_GT(known.size(), texts.size() / 2);
+    if (family.js) compare(family, "js", family.js_decodes, false, *tokenizer, known, ask("js", family.json.dump(), known));
     // What we write is the same tokenizer to both of us.
     const std::string written = tokenizer->to_json();
     const auto again = Tokenizer::parse(written, family.name);

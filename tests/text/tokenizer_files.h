@@ -133,7 +133,7 @@ inline std::vector<Family> families() {
   flagged["added_tokens"].push_back(added(size, "word", false, {{"single_word", true}}));
   flagged["added_tokens"].push_back(added(size + 1, "[PAD]", true, {{"lstrip", true}}));
   flagged["added_tokens"].push_back(added(size + 2, "</s>", true, {{"rstrip", true}}));
-  flagged["added_tokens"].push_back(added(size + 3, "Hello", false, {{"normalized", true}}));
+  flagged["added_tokens"].push_back(added(size + 3, "Zebra", false, {{"normalized", true}}));
   flagged["added_tokens"].push_back(added(size + 4, "<s>", true, {{"lstrip", true}, {"rstrip", true}}));
   all.push_back({"flags", flagged, false, false});
   Json uni = character_json(true);

@@ -32,12 +32,12 @@ std::vector<std::string> by_pattern(const Pattern& pattern, std::string_view tex
   return out;
 }
 
-class Families : public testing::TestWithParam<SplitFamily> {
+class SplitFamilies : public testing::TestWithParam<SplitFamily> {
  protected:
   Pattern pattern() const { return *Pattern::regex(split_pattern(GetParam()), "test"); }
 };
 
-TEST_P(Families, SplitAsTheirPatternDoes) {
+TEST_P(SplitFamilies, SplitAsTheirPatternDoes) {
   const Pattern expected = pattern();
   Rng rng({11, 0, 0, 0});
   for (int round = 0; round < 20000; ++round) {
@@ -55,7 +55,7 @@ bool assigned(std::uint32_t point) {
 }
 
 // Every character, between letters, digits, spaces and at both ends.
-TEST_P(Families, AgreeOnEveryCharacter) {
+TEST_P(SplitFamilies, AgreeOnEveryCharacter) {
   const Pattern expected = pattern();
   for (std::uint32_t base = 1; base < 0x110000; base += 64) {
     std::string text;
@@ -71,7 +71,7 @@ TEST_P(Families, AgreeOnEveryCharacter) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Families, testing::Values(SplitFamily::kGpt2, SplitFamily::kLlama3, SplitFamily::kQwen2));
+INSTANTIATE_TEST_SUITE_P(All, SplitFamilies, testing::Values(SplitFamily::kGpt2, SplitFamily::kLlama3, SplitFamily::kQwen2));
 
 TEST(Split, KnowsItsPatterns) {
   EXPECT_EQ(family_of_pattern(split_pattern(SplitFamily::kQwen2)), SplitFamily::kQwen2);

@@ -1,5 +1,6 @@
 #include "precept/text/charsmap.h"
 
+#include <algorithm>
 #include <array>
 
 #include "precept/core/io.h"
@@ -39,6 +40,15 @@ Result<Charsmap> Charsmap::parse(std::string_view bytes, const std::string& file
   if (map.strings_.empty() || map.strings_.back() != '\0') return damaged("its last string has no end");
   if (find_invalid_utf8(map.strings_)) return damaged("its strings are not UTF-8");
   return map;
+}
+
+std::size_t Charsmap::longest_replacement() const {
+  std::size_t most = 1, begin = 0;
+  for (std::size_t end = strings_.find('\0'); end != std::string::npos; end = strings_.find('\0', begin)) {
+    most = std::max(most, end - begin);
+    begin = end + 1;
+  }
+  return most;
 }
 
 std::string Charsmap::to_base64() const {

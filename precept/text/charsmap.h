@@ -22,6 +22,7 @@ class Charsmap {
   // Replaces, from left to right, the longest string of the map at each place.
   void apply(Aligned& text) const;
   std::string to_base64() const;
+  std::size_t longest_replacement() const;  // in bytes, at least 1
 
  private:
   // Length of the longest key at the beginning of `text`, 0: none; and its replacement.

@@ -37,6 +37,7 @@ class DecodeChain {
   Status read_step(class PartReader& part, const std::string& file, Step& step) const;
   bool fused() const;
   std::vector<Step> steps_;
+  std::size_t growth_ = 1;  // how many bytes one may become, at most
 };
 
 // Decodes tokens as they come. What comes out, joined, does not depend on when it is taken; broken UTF-8 stays as it is (the

@@ -143,6 +143,10 @@ Status Normalizer::add(const Json& part, const std::string& file, int depth) {
   Step step;
   if (auto fine = read_step(reader, file, step); !fine) return fine;
   if (steps_.size() >= kMaxSteps) return reader.refuse("more than 64 normalizers", "is this the right file?");
+  if (step.kind == Kind::kReplace) growth_ *= step.pattern.growth(step.content.size());
+  if (step.kind == Kind::kCharsmap) growth_ *= step.charsmap->longest_replacement();
+  constexpr std::size_t kMaxGrowth = 4096;
+  if (growth_ > kMaxGrowth) return reader.refuse("a text could grow more than 4096 times", "is this the right file?");
   steps_.push_back(std::move(step));
   return reader.finish();
 }

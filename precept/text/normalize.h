@@ -37,6 +37,7 @@ class Normalizer {
   static Status read_step(class PartReader& part, const std::string& file, Step& step);
   static void apply(const Step& step, Aligned& text);
   std::vector<Step> steps_;
+  std::size_t growth_ = 1;  // how many bytes one may become, at most
 };
 
 // {"String": "..."} or {"Regex": "..."}.

@@ -1,5 +1,7 @@
 #include "precept/text/pattern.h"
 
+#include <algorithm>
+
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
@@ -108,6 +110,13 @@ void Pattern::find_regex(std::string_view text, std::vector<Match>& out) const {
     any = true;
   }
   if (done < text.size()) out.push_back({done, text.size(), false});
+}
+
+std::size_t Pattern::growth(std::size_t replacement) const {
+  if (regex_ != nullptr) return replacement + 1;  // a match may be empty
+  if (is_ == nullptr && string_.empty()) return 1;
+  const std::size_t shortest = is_ != nullptr ? 1 : string_.size();
+  return std::max<std::size_t>(1, (replacement + shortest - 1) / shortest);
 }
 
 std::vector<Match> Pattern::find_all(std::string_view text) const {

@@ -29,6 +29,9 @@ class Pattern {
   // expression that gives up on a text (its match limit) leaves the rest unmatched.
   std::vector<Match> find_all(std::string_view text) const;
 
+  // How many times longer a text may become when matches are replaced by so many bytes, at most (and at least 1).
+  std::size_t growth(std::size_t replacement) const;
+
  private:
   struct Regex;
   void find_regex(std::string_view text, std::vector<Match>& out) const;

@@ -182,10 +182,16 @@ void Tables::index_added() {
   }
   raw_added = AddedMatcher(std::move(raw));
   normalized_added = AddedMatcher(std::move(normalized));
-  if (kind == ModelKind::kByteBpe && decoder.byte_level()) return;
+  const bool plain = kind == ModelKind::kByteBpe && decoder.byte_level();
+  if (plain && added_text == std::vector<std::string>(added.size())) return;
   shown.resize(tokens.size());
   for (std::size_t id = 0; id < tokens.size(); ++id) {
     if (!tokens[id].special_name.empty()) continue;
+    if (plain) {
+      const std::int32_t at = added_at[id];
+      shown[id] = at >= 0 && !added_text[static_cast<std::size_t>(at)].empty() ? added_text[static_cast<std::size_t>(at)] : tokens[id].bytes;
+      continue;
+    }
     DecodeStream stream(decoder);
     std::string text;
     stream.feed("x", text);  // so that it does not stand at the beginning

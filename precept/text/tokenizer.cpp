@@ -29,7 +29,7 @@ std::string Tokenizer::decode(const std::vector<std::int32_t>& ids, bool with_sp
     if (!tables_->has(id)) continue;
     const BpeToken& token = tables_->tokens[static_cast<std::size_t>(id)];
     if (!token.special_name.empty() && !with_specials) continue;
-    if (plain) text += token.special_name.empty() ? token.bytes : token.special_name;
+    if (plain) text += token.special_name.empty() ? bytes(id) : token.special_name;
     else stream.feed(tables_->text_of(id), text);
   }
   if (!plain) stream.finish(text);

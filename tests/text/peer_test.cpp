@@ -10,6 +10,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "precept/core/io.h"
 #include "tokenizer_files.h"
 
 namespace precept {
@@ -97,6 +98,7 @@ std::vector<std::string> texts_for(std::uint64_t seed, int count) {
 void compare(const text_test::Family& family, const char* which, bool decode, bool offsets, const Tokenizer& tokenizer, const std::vector<std::string>& texts, const std::vector<Answer>& answers) {
   ASSERT_EQ(answers.size(), texts.size()) << family.name;
   int wrong = 0;
+  std::size_t whole = 0;
   for (std::size_t i = 0; i < texts.size() && wrong < 5; ++i) {
     const auto ids = tokenizer.encode(texts[i], everywhere());
     if (ids != answers[i].ids) {
@@ -107,7 +109,11 @@ void compare(const text_test::Family& family, const char* which, bool decode, bo
       ADD_FAILURE() << family.name << ", " << which << ": " << Json(texts[i]).dump(-1, ' ', true) << "\n  ours   " << mine << "\n  theirs " << theirs;
       continue;
     }
-    if (decode && tokenizer.decode(ids, true) != answers[i].text) {
+    // A text may spell byte tokens that make no character; what becomes of those is our own (decode_chain.h).
+    const std::string decoded = tokenizer.decode(ids, true);
+    if (find_invalid_utf8(decoded)) continue;
+    ++whole;
+    if (decode && decoded != answers[i].text) {
       ++wrong;
       ADD_FAILURE() << family.name << ", " << which << ", decoded: " << Json(texts[i]).dump(-1, ' ', true) << "\n  ours   "
                     << Json(replace_invalid_utf8(tokenizer.decode(ids, true))).dump(-1, ' ', true) << "\n  theirs " << Json(answers[i].text).dump(-1, ' ', true);
@@ -122,11 +128,14 @@ void compare(const text_test::Family& family, const char* which, bool decode, bo
       ADD_FAILURE() << family.name << ", " << which << ", offsets: " << Json(texts[i]).dump(-1, ' ', true) << "\n  ours   " << Json(in_characters(texts[i], tokens)).dump() << "\n  theirs " << Json(answers[i].offsets).dump();
     }
   }
+  EXPECT_GT(whole, texts.size() * 9 / 10) << family.name << ": almost all texts come back as characters";
 }
 
 constexpr int kTexts = 1500;  // for each of the families; more than 20,000 in all
 
 TEST_F(Peer, TwentyThousandTextsAreEncodedAndDecodedAlike) {
+  // The port's white space lacks U+0085, and its (?i:s) the long s.
+  const auto js_knows = [](const std::string& text) { return text.find("\xC2\x85") == std::string::npos && text.find("\xC5\xBF") == std::string::npos; };
   std::uint64_t seed = 100;
   std::size_t total = 0;
   for (const text_test::Family& family : text_test::families()) {
@@ -135,7 +144,10 @@ TEST_F(Peer, TwentyThousandTextsAreEncodedAndDecodedAlike) {
     const auto texts = texts_for(++seed, kTexts);
     total += texts.size();
     compare(family, "rust", true, family.offsets, *tokenizer, texts, ask("rust", family.json.dump(), texts));
-    if (family.js) compare(family, "js", family.js_decodes, false, *tokenizer, texts, ask("js", family.json.dump(), texts));
+    std::vector<std::string> known;
+    std::copy_if(texts.begin(), texts.end(), std::back_inserter(known), js_knows);
+    EXPECT_GT(known.size(), texts.size() / 2);
+    if (family.js) compare(family, "js", family.js_decodes, false, *tokenizer, known, ask("js", family.json.dump(), known));
     // What we write is the same tokenizer to both of us.
     const std::string written = tokenizer->to_json();
     const auto again = Tokenizer::parse(written, family.name);

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include <gtest/gtest.h>
+#include <utf8proc.h>
 
 #include "precept/text/fast_split.h"
 #include "precept/text/pattern.h"
@@ -31,12 +32,12 @@ std::vector<std::string> by_pattern(const Pattern& pattern, std::string_view tex
   return out;
 }
 
-class Families : public testing::TestWithParam<SplitFamily> {
+class SplitFamilies : public testing::TestWithParam<SplitFamily> {
  protected:
   Pattern pattern() const { return *Pattern::regex(split_pattern(GetParam()), "test"); }
 };
 
-TEST_P(Families, SplitAsTheirPatternDoes) {
+TEST_P(SplitFamilies, SplitAsTheirPatternDoes) {
   const Pattern expected = pattern();
   Rng rng({11, 0, 0, 0});
   for (int round = 0; round < 20000; ++round) {
@@ -45,13 +46,21 @@ TEST_P(Families, SplitAsTheirPatternDoes) {
   }
 }
 
+// Known to both libraries: each has the Unicode version of its own time.
+bool assigned(std::uint32_t point) {
+  static const Pattern unknown = *Pattern::regex("\\p{Cn}", "test");
+  std::string text;
+  append_utf8(text, point);
+  return utf8proc_category(static_cast<utf8proc_int32_t>(point)) != UTF8PROC_CATEGORY_CN && !unknown.find_all(text)[0].matched;
+}
+
 // Every character, between letters, digits, spaces and at both ends.
-TEST_P(Families, AgreeOnEveryCharacter) {
+TEST_P(SplitFamilies, AgreeOnEveryCharacter) {
   const Pattern expected = pattern();
   for (std::uint32_t base = 1; base < 0x110000; base += 64) {
     std::string text;
     for (std::uint32_t point = base; point < base + 64; ++point) {
-      if (point >= 0x110000 || (point >= 0xD800 && point < 0xE000)) continue;
+      if (point >= 0x110000 || (point >= 0xD800 && point < 0xE000) || !assigned(point)) continue;
       for (const char* between : {"a", "1", " ", "'", ""}) {
         text += between;
         append_utf8(text, point);
@@ -62,7 +71,7 @@ TEST_P(Families, AgreeOnEveryCharacter) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Families, testing::Values(SplitFamily::kGpt2, SplitFamily::kLlama3, SplitFamily::kQwen2));
+INSTANTIATE_TEST_SUITE_P(All, SplitFamilies, testing::Values(SplitFamily::kGpt2, SplitFamily::kLlama3, SplitFamily::kQwen2));
 
 TEST(Split, KnowsItsPatterns) {
   EXPECT_EQ(family_of_pattern(split_pattern(SplitFamily::kQwen2)), SplitFamily::kQwen2);

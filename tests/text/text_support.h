@@ -32,7 +32,7 @@ inline const std::vector<std::string>& hard_parts() {
       "👩‍👩‍👧‍👦", "🏳️‍🌈", "🇩🇪", "😀", "\xE2\x80\x8D", "\xEF\xB8\x8F", "\xE2\x96\x81", "\xE2\x96\x81the", " ", "  ", "   ", "\n", "\n\n", "\r\n", "\t", "\xC2\xA0", "\xE3\x80\x80",
       "\xE2\x80\xA8", "\xC2\x85", "\xE2\x80\x8B", "\x01", "\x1b[0m", "\x7f", "<|end|>", "<|im_start|>", "<|end", "|>", "<s>", "</s>", "<unk>", "<0x0A>", "<0xE4>", "[PAD]",
       "!", "?!", "...", "—", "_", "$", "+", "=", "~", "^", "|", "`", "#", "@", "a_b", "x1y2", "camelCase", "ALLCAPS", "ü", "q\xCC\xA3\xCC\x87", "\xCC\x81", "ガ", "\xE1\x84\x80\xE1\x85\xA1", "％", "Ａ",
-      "http://x.y/z?a=b&c", "\"quoted\"", "(a)", "word", "Word ", " wörd", "naïve", "ﷺ", "Ω", "ẛ̣"};
+      "http://x.y/z?a=b&c", "\"quoted\"", "(a)", "word", "Word ", "Zebra", "zebra", " wörd", "naïve", "ﷺ", "Ω", "ẛ̣"};
   return parts;
 }
 

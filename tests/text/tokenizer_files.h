@@ -63,8 +63,8 @@ inline Json character_json(bool byte_fallback) {
   for (char c = '!'; c <= '~'; ++c) add(std::string(1, c));
   for (const char* c : {"\xE2\x96\x81", "你", "好", "世", "界", "é", "ü", "に", "а", "\xCC\x81"}) add(c);
   // Words are merged from left to right; shared beginnings share their merges.
-  const std::vector<std::string> words = {"the", mark + "the", mark + "cat", mark + "world", "Hello", mark + "Hello", "ing", "word", mark + "word", mark + mark, mark + mark + mark + mark,
-                           "你好", mark + "你", "世界", "don", "123", "ll", "..."};
+  const std::vector<std::string> words = {mark + "the", mark + "cat", mark + "world", mark + "Hello", mark + "word", mark + "你", mark + mark, mark + mark + mark + mark,
+                                          "the", "Hello", "ing", "word", "你好", "世界", "don", "123", "ll", "..."};
   for (const std::string& word : words) {
     std::string left;
     for (std::size_t i = 0; i < word.size();) {
@@ -129,12 +129,17 @@ inline std::vector<Family> families() {
   all.push_back({"removed", with(character_json(true), {{"type", "NFKD"}}, in_sequence("pretokenizers", {{{"type", "WhitespaceSplit"}}, split("[a-z]+", "Isolated", true), split("\\W", "Removed")}),
                                  in_sequence("decoders", {{{"type", "ByteFallback"}}, {{"type", "Fuse"}}})), false, false, false});
   Json flagged = with(trained_json(), {{"type", "Lowercase"}}, byte_level(true), byte_level(true));
-  const int size = trained_bytes().size();
-  flagged["added_tokens"].push_back(added(size, "word", false, {{"single_word", true}}));
-  flagged["added_tokens"].push_back(added(size + 1, "[PAD]", true, {{"lstrip", true}}));
-  flagged["added_tokens"].push_back(added(size + 2, "</s>", true, {{"rstrip", true}}));
-  flagged["added_tokens"].push_back(added(size + 3, "Hello", false, {{"normalized", true}}));
-  flagged["added_tokens"].push_back(added(size + 4, "<s>", true, {{"lstrip", true}, {"rstrip", true}}));
+  int size = trained_bytes().size();
+  const auto add = [&](const char* content, bool special, std::map<std::string, bool> flags) {
+    const Json& vocab = flagged["model"]["vocab"];  // words may be there already
+    const int id = vocab.contains(content) ? vocab[content].get<int>() : size++;
+    flagged["added_tokens"].push_back(added(id, content, special, std::move(flags)));
+  };
+  add("word", false, {{"single_word", true}});
+  add("[PAD]", true, {{"lstrip", true}});
+  add("</s>", true, {{"rstrip", true}});
+  add("Zebra", false, {{"normalized", true}});
+  add("<s>", true, {{"lstrip", true}, {"rstrip", true}});
   all.push_back({"flags", flagged, false, false});
   Json uni = character_json(true);
   Json vocab = Json::array();

@@ -91,10 +91,7 @@ class Forecaster {
   ForecastBounds one_way(JudgeWay way, const Split& split, const List& list, const Principles& these, int reply, bool low) const {
     const auto count = [&](std::string_view text) { return low ? judge_(text).low : judge_(text).high + kChatTokens + reply; };
     const auto number = static_cast<std::int64_t>(these.size());
-    if (way == JudgeWay::kList) {
-      const std::int64_t lines = std::min<std::int64_t>(number, options_.list_max_tokens);
-      return {1, count(list(these)), low ? lines : options_.list_max_tokens};
-    }
+    if (way == JudgeWay::kList) return {1, count(list(these)), low ? 1 : options_.list_max_tokens};
     const SplitRequest request = split(these);
     if (way == JudgeWay::kWords) {
       ForecastBounds out{number, 0, number};

@@ -30,6 +30,7 @@ struct Context {
 void add_constitution(CLI::App& app, Context& context);
 void add_generate(CLI::App& app, Context& context);
 void add_chat(CLI::App& app, Context& context);
+void add_model(CLI::App& app, Context& context);
 void add_revise(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
 void add_train(CLI::App& app, Context& context);

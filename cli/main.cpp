@@ -49,6 +49,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_constitution(app, context);
   add_generate(app, context);
   add_chat(app, context);
+  add_model(app, context);
   add_revise(app, context);
   add_export(app, context);
   add_train(app, context);

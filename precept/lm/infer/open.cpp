@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "precept/checkpoint/gguf_vocabulary.h"
 #include "precept/checkpoint/safetensors.h"
+#include "precept/lm/gguf_tokenizer.h"
 #include "precept/lm/infer/engine.h"
 
 namespace precept::infer {
@@ -16,22 +16,7 @@ Result<TokenizerFiles> tokenizer_files_of(const Gguf& file) {
   const GgufMetadata& metadata = file.metadata();
   Result<GgufVocabulary> found = read_gguf_vocabulary(metadata);
   if (!found) return tl::unexpected(found.error());
-  VocabularySpec spec;
-  spec.model = found->model;
-  if (!found->pre.empty()) spec.pre = found->pre;
-  spec.tokens = std::move(found->tokens);
-  spec.scores = std::move(found->scores);
-  for (const GgufTokenType type : found->types) spec.token_types.push_back(static_cast<std::int32_t>(type));
-  spec.merges = std::move(found->merges);
-  spec.bos_id = found->bos;
-  spec.eos_id = found->eos;
-  spec.unk_id = found->unk;
-  spec.pad_id = found->pad;
-  const bool sentencepiece = spec.model == "llama";
-  spec.add_bos = found->add_bos.value_or(sentencepiece);
-  spec.add_eos = found->add_eos.value_or(false);
-  spec.add_space_prefix = found->add_space_prefix.value_or(true);
-  Result<Tokenizer> tokenizer = Tokenizer::from_vocabulary(spec, metadata.file);
+  Result<Tokenizer> tokenizer = Tokenizer::from_vocabulary(vocabulary_spec(*found), metadata.file);
   if (!tokenizer) return tl::unexpected(tokenizer.error());
   if (!found->chat_template) return TokenizerFiles{std::move(*tokenizer), ChatCodec()};
   std::vector<std::int32_t> ends;

@@ -182,7 +182,7 @@ bool to_json(Runtime& run, const Value& value, const JsonStyle& style, Text& out
   for (std::size_t i = 0; i < count; ++i) {
     if (i > 0 && !append_between(run, out, style.item_separator, input)) return false;
     if (!new_line(run, style, out, depth + 1, input)) return false;
-    if (!is_list && (!key_to_json(run, entries[i].first, style.ensure_ascii, out) || !append(run, out, style.key_separator))) {
+    if (!is_list && (!key_to_json(run, entries[i].first, style.ensure_ascii, out) || !append_between(run, out, style.key_separator, input))) {
       return false;
     }
     if (!to_json(run, is_list ? value.list->items[i] : entries[i].second, style, out, depth + 1)) return false;

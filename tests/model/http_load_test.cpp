@@ -211,7 +211,7 @@ TEST(HttpLoad, RetryAfterIsHonouredInSecondsAndAsADate) {
 TEST(HttpLoad, AnAnswerThatStopsInTheMiddleIsAskedForAgain) {
   TestServer server({.share = {{Trouble::kStall, 1.0}}, .content = echo});
   HttpOptions options = quick();
-  options.stall_timeout = milliseconds(50);
+  options.stall_timeout = milliseconds(500);  // also of opening, on a machine that is busy
   options.retries = 1;
   auto model = open_or_die(server.base() + "#test", options);
   Tally tally;

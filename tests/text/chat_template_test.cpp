@@ -126,7 +126,7 @@ TEST(ChatTemplate, RendersQwen2sOwn) {
   const auto chat = (*loaded)->render(input);
   ASSERT_TRUE(chat.has_value()) << chat.error().message();
   EXPECT_EQ(chat->text, "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n你好<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n<|im_start|>user\nB<|im_end|>\n<|im_start|>assistant\n");
-  EXPECT_EQ(chat->input, (std::vector<TextSpan>{{19, 20}, {48, 54}, {87, 88}, {117, 118}}));
+  EXPECT_EQ(chat->input, (std::vector<TextSpan>{{19, 20}, {48, 54}, {87, 88}, {116, 117}}));
   EXPECT_EQ((*loaded)->special_tokens().at("eos_token"), "<|im_end|>");
 }
 

@@ -20,8 +20,8 @@ TEST(JinjaNumbers, PrintAsInPython) {
 TEST(JinjaExpressions, PrecedenceAndChains) {
   EXPECT_EQ(rendered("{{ 1 < 2 < 3 }} {{ 1 < 3 < 2 }} {{ 1 == 1.0 }} {{ true == 1 }} {{ 'a' in 'abc' }} {{ 2 not in [1, 2] }}"),
             "True False True True True False");
-  EXPECT_EQ(rendered("{{ 'a' ~ 1 ~ none }} {{ 1 + 2 ~ 3 }} {{ 'a' ~ 'b' | upper }} {{ ('a' ~ 'b') | upper }} {{ -5 | abs }}"),
-            "a1None 24 aB AB 5");
+  EXPECT_EQ(rendered("{{ 'a' ~ 1 ~ none }} {{ 2 * 3 ~ 4 }} {{ 'a' ~ 'b' | upper }} {{ ('a' ~ 'b') | upper }} {{ -5 | abs }}"),
+            "a1None 64 aB AB 5");
   EXPECT_EQ(rendered("{{ 'x' if 0 else 'y' }}{{ 'x' if 0 }} {{ not true or true }} {{ none or 'z' }} {{ '' and 1 }}|"), "y True z |");
   EXPECT_EQ(rendered("{{ 'a' 'b' }} {{ (1,) }} {{ () }} {{ {'a': [1, 'x', none]} }} {{ [1, 2] + [3] }} {{ 'ab' * 2 }}"),
             "ab (1,) () {'a': [1, 'x', None]} [1, 2, 3] abab");

@@ -147,7 +147,9 @@ TEST(JinjaPeer, RendersTheSameBytes) {
       EXPECT_FALSE(one.error.empty()) << label << ": " << answers[i].dump() << " but we write " << one.ours;
       ++errors;
       // What the template itself refuses is refused in its words.
-      if (one.error.find("refuses") != std::string::npos) EXPECT_THAT(one.error, testing::HasSubstr(answers[i]["error"].get<std::string>()));
+      if (one.error.find("refuses") != std::string::npos) {
+        EXPECT_THAT(one.error, testing::HasSubstr(answers[i]["error"].get<std::string>()));
+      }
     }
   }
   EXPECT_GE(templates.size(), 27u);

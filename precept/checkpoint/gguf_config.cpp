@@ -21,7 +21,13 @@ std::optional<RopeScaling> llama3_of(const std::vector<float>& factors, const Gg
       const std::vector<float> expected = llama3_rope_factors(rope, shape.rope_freq_base, shape.rope_dimension_count);
       bool same = expected.size() == factors.size();
       for (std::size_t i = 0; same && i < factors.size(); ++i) same = std::abs(expected[i] - factors[i]) <= 1e-4F * factors[i];
-      if (same) return RopeScaling{Type::kLlama3, factor, static_cast<int>(original), 1, 4};
+      if (same) {
+        RopeScaling found;
+        found.type = Type::kLlama3;
+        found.factor = factor;
+        found.original_max_position_embeddings = static_cast<int>(original);
+        return found;
+      }
     }
   }
   return std::nullopt;
@@ -32,12 +38,15 @@ Status read_rope(const Gguf& file, const GgufShape& shape, LlamaConfig& config) 
   RopeScaling& out = config.rope_scaling;
   const auto original = static_cast<int>(scaling.original_context_length);
   if (scaling.type == "linear") {
-    out = {Type::kLinear, scaling.factor};
+    out.type = Type::kLinear;
+    out.factor = scaling.factor;
   } else if (scaling.type == "yarn") {
     if (scaling.attn_factor || scaling.yarn_log_multiplier || scaling.yarn_ext_factor || scaling.yarn_attn_factor) {
       return refuse(file, "yarn with factors of its own (rope.scaling.*) is not supported");
     }
-    out = {Type::kYarn, scaling.factor, original};
+    out.type = Type::kYarn;
+    out.factor = scaling.factor;
+    out.original_max_position_embeddings = original;
     out.beta_fast = scaling.yarn_beta_fast.value_or(out.beta_fast);
     out.beta_slow = scaling.yarn_beta_slow.value_or(out.beta_slow);
   } else if (scaling.type != "none") {
@@ -102,12 +111,18 @@ Result<GgufShape> gguf_shape_of(const LlamaConfig& c) {
   shape.sliding_window = c.sliding_window;
   shape.rms_epsilon = c.rms_norm_eps;
   shape.rope_freq_base = c.rope_theta;
-  if (scaling.type == Type::kLinear) shape.rope_scaling = {"linear", scaling.factor};
+  GgufRopeScaling& rope = shape.rope_scaling;
+  if (scaling.type == Type::kLinear) {
+    rope.type = "linear";
+    rope.factor = scaling.factor;
+  }
   if (scaling.type == Type::kYarn) {
     const int original = scaling.original_max_position_embeddings;
-    shape.rope_scaling = {"yarn", scaling.factor, original > 0 ? original : c.max_position_embeddings};
-    shape.rope_scaling.yarn_beta_fast = scaling.beta_fast;
-    shape.rope_scaling.yarn_beta_slow = scaling.beta_slow;
+    rope.type = "yarn";
+    rope.factor = scaling.factor;
+    rope.original_context_length = original > 0 ? original : c.max_position_embeddings;
+    rope.yarn_beta_fast = scaling.beta_fast;
+    rope.yarn_beta_slow = scaling.beta_slow;
   }
   return shape;
 }

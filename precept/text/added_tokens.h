@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "precept/text/byte_span.h"
+#include "precept/text/text_span.h"
 
 namespace precept {
 

@@ -9,7 +9,7 @@ void Aligned::spell_out() {
   spans.reserve(text.size());
   for (std::size_t i = 0; i < text.size();) {
     const std::size_t length = utf8_length(text[i]);
-    spans.insert(spans.end(), length, ByteSpan{base + i, base + i + length});
+    spans.insert(spans.end(), length, TextSpan{base + i, base + i + length});
     i += length;
   }
 }
@@ -17,7 +17,7 @@ void Aligned::spell_out() {
 void apply_changes(Aligned& aligned, const std::vector<Change>& changes, std::size_t skip) {
   aligned.spell_out();
   std::string text;
-  std::vector<ByteSpan> spans;
+  std::vector<TextSpan> spans;
   text.reserve(aligned.text.size() + 8);
   if (aligned.tracked) spans.reserve(aligned.text.size() + 8);
   std::size_t offset = 0;
@@ -29,7 +29,7 @@ void apply_changes(Aligned& aligned, const std::vector<Change>& changes, std::si
     const std::size_t before = text.size();
     append_utf8(text, change.point);
     if (aligned.tracked) {
-      ByteSpan span;
+      TextSpan span;
       if (change.change > 0) {
         if (offset > 0 && !aligned.spans.empty()) span = aligned.spans[std::min(offset, aligned.spans.size()) - 1];
       } else if (offset < aligned.spans.size()) {

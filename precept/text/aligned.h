@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "precept/text/byte_span.h"
+#include "precept/text/text_span.h"
 
 namespace precept {
 
@@ -17,7 +17,7 @@ namespace precept {
 // else there is one span a byte, that of the whole original character.
 struct Aligned {
   std::string text;
-  std::vector<ByteSpan> spans;
+  std::vector<TextSpan> spans;
   std::size_t base = 0;
   bool tracked = false;  // false: nobody asks where the text came from, `spans` stays empty
 

@@ -5,9 +5,9 @@
 namespace precept {
 
 // Bytes [begin, end) of some text.
-struct ByteSpan {
+struct TextSpan {
   std::size_t begin = 0, end = 0;
-  bool operator==(const ByteSpan& other) const { return begin == other.begin && end == other.end; }
+  bool operator==(const TextSpan& other) const { return begin == other.begin && end == other.end; }
 };
 
 }  // namespace precept

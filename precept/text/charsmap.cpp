@@ -116,7 +116,7 @@ std::size_t Charsmap::longest(std::string_view text, std::string_view& replaceme
 void Charsmap::apply(Aligned& text) const {
   text.spell_out();
   std::string out;
-  std::vector<ByteSpan> spans;
+  std::vector<TextSpan> spans;
   out.reserve(text.text.size());
   const std::string_view in = text.text;
   for (std::size_t i = 0; i < in.size();) {
@@ -127,7 +127,7 @@ void Charsmap::apply(Aligned& text) const {
       with = in.substr(i, length);
     }
     out += with;
-    if (text.tracked) spans.insert(spans.end(), with.size(), ByteSpan{text.spans[i].begin, text.spans[i + length - 1].end});
+    if (text.tracked) spans.insert(spans.end(), with.size(), TextSpan{text.spans[i].begin, text.spans[i + length - 1].end});
     i += length;
   }
   text.text = std::move(out);

@@ -24,13 +24,13 @@ Aligned without_broken_bytes(std::string_view text, bool tracked) {
     out.text += rest.substr(0, valid);
     for (std::size_t i = 0; tracked && i < valid;) {
       const std::size_t length = utf8_length(rest[i]);
-      out.spans.insert(out.spans.end(), length, ByteSpan{at + i, at + i + length});
+      out.spans.insert(out.spans.end(), length, TextSpan{at + i, at + i + length});
       i += length;
     }
     at += valid;
     if (at >= text.size()) break;
     out.text += kReplacementCharacter;
-    if (tracked) out.spans.insert(out.spans.end(), kReplacementCharacter.size(), ByteSpan{at, at + 1});
+    if (tracked) out.spans.insert(out.spans.end(), kReplacementCharacter.size(), TextSpan{at, at + 1});
     ++at;
   }
   return out;
@@ -40,10 +40,10 @@ class Encoder {
  public:
   Encoder(const Tables& tables, const EncodeOptions& options, bool offsets)
       : tables_(tables), options_(options), offsets_(offsets) {
-    for (const ByteSpan& span : options.spans) {
+    for (const TextSpan& span : options.spans) {
       if (span.begin < span.end) spans_.push_back(span);
     }
-    std::sort(spans_.begin(), spans_.end(), [](const ByteSpan& a, const ByteSpan& b) { return a.begin < b.begin; });
+    std::sort(spans_.begin(), spans_.end(), [](const TextSpan& a, const TextSpan& b) { return a.begin < b.begin; });
     // Where one span reaches into the next they are one.
     std::size_t kept = 0;
     for (std::size_t i = 1; i < spans_.size(); ++i) {
@@ -87,7 +87,7 @@ class Encoder {
     if (options_.specials == Specials::everywhere || !token.is_control()) return true;
     if (options_.specials == Specials::nowhere) return false;
     const auto after = std::lower_bound(spans_.begin(), spans_.end(), end,
-                                        [](const ByteSpan& span, std::size_t at) { return span.begin < at; });
+                                        [](const TextSpan& span, std::size_t at) { return span.begin < at; });
     return after == spans_.begin() || std::prev(after)->end <= begin;
   }
   bool searches(const AddedMatcher& matcher) const {
@@ -95,7 +95,7 @@ class Encoder {
   }
 
   // Bytes of the text given to run().
-  ByteSpan original(std::size_t begin, std::size_t end) const {
+  TextSpan original(std::size_t begin, std::size_t end) const {
     if (lossy_ == nullptr || lossy_->spans.empty() || begin >= end) return {begin, end};
     return {lossy_->spans[begin].begin, lossy_->spans[end - 1].end};
   }
@@ -106,11 +106,11 @@ class Encoder {
       return;
     }
     const auto may = [&](const AddedToken& token, std::size_t begin, std::size_t end) {
-      const ByteSpan at = original(begin, end);
+      const TextSpan at = original(begin, end);
       return allowed(token, at.begin, at.end);
     };
     for (const AddedMatcher::Part& part : tables_.raw_added.split(text, may)) {
-      const ByteSpan at = original(part.begin, part.end);
+      const TextSpan at = original(part.begin, part.end);
       if (part.token != nullptr) put(part.token->id, at.begin, at.end);
       else section(text.substr(part.begin, part.end - part.begin), part.begin);
     }
@@ -163,11 +163,11 @@ class Encoder {
       return;
     }
     const auto may = [&](const AddedToken& token, std::size_t begin, std::size_t end) {
-      const ByteSpan at = span_of({&aligned, 0, aligned.text.size()}, begin, end);
+      const TextSpan at = span_of({&aligned, 0, aligned.text.size()}, begin, end);
       return allowed(token, at.begin, at.end);
     };
     for (const AddedMatcher::Part& part : tables_.normalized_added.split(aligned.text, may)) {
-      const ByteSpan at = span_of({&aligned, 0, aligned.text.size()}, part.begin, part.end);
+      const TextSpan at = span_of({&aligned, 0, aligned.text.size()}, part.begin, part.end);
       if (part.token != nullptr) put(part.token->id, at.begin, at.end);
       else pieces(aligned, {part.begin, part.end});
     }
@@ -183,7 +183,7 @@ class Encoder {
     }
   }
 
-  void pieces(const Aligned& aligned, ByteSpan range) {
+  void pieces(const Aligned& aligned, TextSpan range) {
     std::deque<Aligned> storage;
     std::vector<Piece> all = {{&aligned, range.begin, range.end}};
     tables_.pre.split(storage, all);
@@ -192,7 +192,7 @@ class Encoder {
       tables_.encode_piece(piece.text(), symbols_, scratch_);
       std::size_t at = 0;
       for (const BpeSymbol& symbol : symbols_) {
-        const ByteSpan span = offsets_ ? span_of(piece, at, at + symbol.bytes) : ByteSpan{};
+        const TextSpan span = offsets_ ? span_of(piece, at, at + symbol.bytes) : TextSpan{};
         put(symbol.id, span.begin, span.end);
         at += symbol.bytes;
       }
@@ -200,7 +200,7 @@ class Encoder {
   }
 
   // Where bytes [begin, end) of a piece came from, whole characters.
-  static ByteSpan span_of(const Piece& piece, std::size_t begin, std::size_t end) {
+  static TextSpan span_of(const Piece& piece, std::size_t begin, std::size_t end) {
     const Aligned& source = *piece.source;
     begin = std::min(piece.begin + begin, source.text.size());
     end = std::min(piece.begin + end, source.text.size());
@@ -215,7 +215,7 @@ class Encoder {
   const Tables& tables_;
   const EncodeOptions& options_;
   bool offsets_;
-  std::vector<ByteSpan> spans_;  // sorted, apart from each other
+  std::vector<TextSpan> spans_;  // sorted, apart from each other
   const Aligned* lossy_ = nullptr;
   std::vector<BpeSymbol> symbols_;
   MergeScratch scratch_;

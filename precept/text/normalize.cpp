@@ -67,7 +67,7 @@ void replace(Aligned& text, const Pattern& pattern, const std::string& content) 
   if (matches.size() == 1 && !matches[0].matched) return;
   text.spell_out();
   std::string out;
-  std::vector<ByteSpan> spans;
+  std::vector<TextSpan> spans;
   for (const Match& match : matches) {
     if (!match.matched) {
       out.append(text.text, match.begin, match.end - match.begin);
@@ -77,7 +77,7 @@ void replace(Aligned& text, const Pattern& pattern, const std::string& content) 
       }
     } else {
       out += content;
-      if (text.tracked) spans.insert(spans.end(), content.size(), match.end > 0 ? text.spans[match.end - 1] : ByteSpan{});
+      if (text.tracked) spans.insert(spans.end(), content.size(), match.end > 0 ? text.spans[match.end - 1] : TextSpan{});
     }
   }
   text.text = std::move(out);

@@ -31,7 +31,7 @@ Aligned replaced(const Piece& piece, const std::string& replacement, bool prepen
     std::size_t first = i;
     while (first > 0 && (static_cast<unsigned char>(text[first]) & 0xC0) == 0x80) --first;
     const std::size_t from = piece.source->base + piece.begin + first;
-    return ByteSpan{from, from + utf8_length(text[first])};
+    return TextSpan{from, from + utf8_length(text[first])};
   };
   const auto add = [&](std::string_view what, std::size_t i, bool same) {
     out.text += what;

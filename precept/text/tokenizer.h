@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "precept/core/result.h"
-#include "precept/text/byte_span.h"
+#include "precept/text/text_span.h"
 
 namespace precept {
 
@@ -27,7 +27,7 @@ struct EncodeOptions {
   // the spans, so that what a user wrote there cannot inject any.
   enum class Specials { nowhere, outside, everywhere };
   Specials specials = Specials::nowhere;
-  std::vector<ByteSpan> spans;  // for `outside`, in any order
+  std::vector<TextSpan> spans;  // for `outside`, in any order
 };
 
 // A token and the bytes of the text that it stands for. Where a character takes several tokens each has the whole character;

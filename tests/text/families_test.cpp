@@ -32,7 +32,7 @@ std::string tokens(const Tokenizer& tokenizer, const std::vector<std::int32_t>& 
   return out;
 }
 
-EncodeOptions reading(Specials specials, std::vector<ByteSpan> spans = {}) {
+EncodeOptions reading(Specials specials, std::vector<TextSpan> spans = {}) {
   EncodeOptions options;
   options.specials = specials;
   options.spans = std::move(spans);
@@ -135,7 +135,7 @@ TEST(Specials, RandomSpansNeverLetOneThrough) {
     const Tokenizer tokenizer = named(name);
     for (int round = 0; round < 500; ++round) {
       const std::string text = round % 3 == 0 ? text_test::broken_text(rng) : text_test::hard_text(rng);
-      std::vector<ByteSpan> spans;
+      std::vector<TextSpan> spans;
       for (std::uint64_t n = rng.below(4); n > 0; --n) {
         const std::size_t begin = rng.below(text.size() + 1);
         spans.push_back({begin, begin + rng.below(12)});
@@ -145,7 +145,7 @@ TEST(Specials, RandomSpansNeverLetOneThrough) {
         const std::string name_of = tokenizer.special_name(token.id);
         const std::size_t at = text.find(name_of, token.begin);
         ASSERT_LE(at + name_of.size(), token.end);
-        for (const ByteSpan& span : spans) ASSERT_TRUE(span.begin >= span.end || at >= span.end || at + name_of.size() <= span.begin) << text;
+        for (const TextSpan& span : spans) ASSERT_TRUE(span.begin >= span.end || at >= span.end || at + name_of.size() <= span.begin) << text;
       }
       ASSERT_EQ(tokenizer.encode(text, reading(Specials::outside)), tokenizer.encode(text, reading(Specials::everywhere)));
     }

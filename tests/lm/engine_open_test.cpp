@@ -53,6 +53,7 @@ TEST(EngineOpen, TruncatedFiles) {
       const std::string path = c.folder.path() + "/" + file;
       std::filesystem::resize_file(path, std::filesystem::file_size(path) / 2);
     });
+    if (std::string(file) == "chat.json") continue;  // without it the template of tokenizer_config.json is used
     error_after([file](Checkpoint& c) { std::filesystem::remove(c.folder.path() + "/" + file); });
   }
 }

@@ -97,6 +97,10 @@ Status Engine::prepare(GenerateJob& job) {
                                  job.limit, cache_.capacity() * kBlockTokens),
                      "lower max_tokens or give the cache more memory");
   }
+  // A text that is continued has begun already: what the decoder does at the beginning (SentencePiece's drops a space) is done.
+  if (job.request.raw) {
+    for (const std::int32_t token : *prompt) job.decoder.feed(token);
+  }
   job.answer.usage.prompt_tokens = size;
   job.prompt = std::move(*prompt);
   return {};

@@ -53,7 +53,7 @@ CLI::Option* add_json_option(CLI::App& command, CommonOptions& options);
 void add_engine_options(CLI::App& command, CommonOptions& options);  // --threads, --batch
 
 // The same as entries of a command's field list, for commands that read recipes.
-inline constexpr const char* kModelHelp = "pocket, a checkpoint folder, http(s)://host:port/v1#name, or scripted:FILE";
+inline constexpr const char* kModelHelp = "pocket, a checkpoint or adapter folder, http(s)://host:port/v1#name, or scripted:FILE";
 inline constexpr const char* kJudgeHelp = "the model that selects and judges (default: the --model itself)";
 inline constexpr const char* kPromptsHelp = "prompts file, JSONL";
 inline constexpr const char* kConstitutionHelp =

@@ -16,7 +16,8 @@ struct OpenOptions {
 
 // `uri` is one of
 //   pocket                     the built-in model (see pocket_folder)
-//   FOLDER                     a checkpoint: config.json, safetensors, tokenizer.json, chat.json
+//   FOLDER                     a checkpoint: config.json, safetensors, tokenizer.json, chat.json; or an adapter in PEFT's
+//                              format: its base with it on
 //   http(s)://HOST/v1#NAME     a model behind an OpenAI-compatible endpoint
 //   scripted:FILE.jsonl        answers from a script, for tests
 // kBadInput with the list for anything else.

@@ -44,6 +44,7 @@ struct GenerateRequest {
   Sampling sampling;
   RngKey key;             // the sample is a pure function of weights, messages, sampling and key
   bool logprobs = false;  // fill Generation::logprobs
+  std::string adapter;    // one of ModelInfo::adapters by its name; empty: the model as it was opened
 };
 
 enum class Finish { kStop, kLength };
@@ -67,12 +68,19 @@ struct ScoreRequest {
   Conversation messages;  // non-empty
   bool raw = false;
   std::vector<ScoreQuestion> questions;  // one call, however many: shared tokens are computed once
+  std::string adapter;    // as in GenerateRequest
 };
 
 struct Scores {
   // [question][option]: sum of natural-log probabilities of the option's tokens given all before it.
   std::vector<std::vector<double>> logprobs;
   Usage usage;
+};
+
+// One of several sets of weights that a model can answer with, chosen request by request.
+struct AdapterInfo {
+  std::string name;
+  std::string digest;  // of the base's and the adapter's weights together
 };
 
 struct ModelInfo {
@@ -82,6 +90,7 @@ struct ModelInfo {
   bool can_score = false;   // submit(ScoreRequest) works; otherwise it completes with an Error
   int context_tokens = 0;   // longest prompt + answer; 0: unknown
   std::int64_t parameters = 0;  // 0: unknown
+  std::vector<AdapterInfo> adapters;  // what requests may name; most models have none
 };
 
 class Model {

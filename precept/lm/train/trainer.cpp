@@ -128,7 +128,7 @@ struct Subject {
 // From the current state to the end of the data.
 class Steps {
  public:
-  Steps(const TrainOptions& options, const TrainSet& set, const Subject& subject, const std::vector<float>& frozen, int threads,
+  Steps(const TrainOptions& options, const TrainSet& set, const Subject& subject, std::vector<float> frozen, int threads,
         const EventSink& sink, TrainState& state)
       : options_(options), state_(state),
         trainer_(options, subject.layout, subject.lora ? &*subject.lora : nullptr, threads),
@@ -310,7 +310,7 @@ Result<TrainSummary> train(const TrainOptions& wanted, const TrainSet& set, cons
   if (!state) return tl::unexpected(state.error());
 
   const int threads = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
-  const Result<std::vector<float>> weights = Steps(options, set, subject, frozen, threads, sink, *state).run();
+  const Result<std::vector<float>> weights = Steps(options, set, subject, std::move(frozen), threads, sink, *state).run();
   if (!weights) return tl::unexpected(weights.error());
   TrainSummary summary = state->summary;
   const Status written = subject.lora ? write_adapter(options, subject, *weights, start_digest, summary)

@@ -1,5 +1,6 @@
 #include "precept/checkpoint/module_pattern.h"
 
+#include <cctype>
 #include <optional>
 
 #include "precept/core/strict_json.h"

@@ -41,7 +41,7 @@ class Taker {
  public:
   Taker(const Safetensors& tensors, const std::string& file) : tensors_(tensors), file_(file) {}
 
-  Result<std::vector<float>> take(const std::string& name, std::vector<std::int64_t> shape) {
+  Result<std::vector<float>> take(const std::string& name, const std::vector<std::int64_t>& shape) {
     const TensorView* view = tensors_.find(name);
     if (view == nullptr) return bad_input("the adapter lacks the tensor " + name, kMismatch, file_);
     used_.insert(name);

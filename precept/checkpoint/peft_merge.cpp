@@ -1,5 +1,6 @@
 // An adapter becomes part of its base.
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 

@@ -1,8 +1,5 @@
 #include "precept/checkpoint/peft.h"
 
-#include <bit>
-#include <cmath>
-#include <cstring>
 #include <filesystem>
 #include <set>
 

@@ -56,7 +56,7 @@ void add_engine_options(CLI::App& command, CommonOptions& options);  // --thread
 
 // The same as entries of a command's field list, for commands that read recipes.
 inline constexpr const char* kModelHelp =
-    "pocket, a checkpoint folder, FILE.gguf, http(s)://host:port/v1#name (several endpoints: separated by commas), or scripted:FILE";
+    "pocket, a checkpoint or adapter folder, FILE.gguf, http(s)://host:port/v1#name (several endpoints: separated by commas), or scripted:FILE";
 inline constexpr const char* kJudgeHelp = "the model that selects and judges (default: the --model itself)";
 inline constexpr const char* kPromptsHelp = "prompts file, JSONL";
 inline constexpr const char* kConstitutionHelp =

@@ -16,7 +16,7 @@ namespace precept {
 namespace {
 
 constexpr const char* kForms =
-    "a model is: pocket, a checkpoint folder, FILE.gguf, http(s)://HOST:PORT/v1#NAME, or scripted:FILE.jsonl";
+    "a model is: pocket, a checkpoint or adapter folder, FILE.gguf, http(s)://HOST:PORT/v1#NAME, or scripted:FILE.jsonl";
 
 bool starts_with(std::string_view text, std::string_view start) { return text.substr(0, start.size()) == start; }
 

@@ -23,7 +23,8 @@ struct OpenOptions {
 // `uri` is one of
 //   pocket                     the built-in model (see pocket_folder)
 //   FOLDER                     a checkpoint: config.json, safetensors, tokenizer files, chat.json or a chat template
-//   FILE.gguf                  all of that in one file
+//                              or an adapter in PEFT's format: its base with it on
+//   FILE.gguf                  a checkpoint in one file
 //   http(s)://HOST/v1#NAME     a model behind an OpenAI-compatible endpoint, or several, separated by commas
 //   scripted:FILE.jsonl        answers from a script, for tests
 // kBadInput with the list for anything else.

@@ -12,6 +12,7 @@
 #include "cli/metrics_log.h"
 #include "cli/open_model.h"
 #include "cli/train_set.h"
+#include "precept/checkpoint/peft.h"
 #include "precept/core/io.h"
 
 namespace precept {
@@ -20,7 +21,7 @@ namespace {
 
 struct SftOptions {
   std::string model = "pocket", data, out, run;
-  bool json = false;
+  bool json = false, merge = false;
   TrainOptions train;
 };
 
@@ -31,7 +32,7 @@ void for_each_field(SftOptions& o, Visit visit) {
   visit("model", o.model, "pocket, or a checkpoint folder to start from");
   visit("data", o.data, "JSONL with prompt and completion, or messages (default: sft.jsonl of --run)");
   visit("run", o.run, kRunHelp, beside());
-  visit("out", o.out, "checkpoint folder to write (default: models/sl of --run)", beside());
+  visit("out", o.out, "checkpoint folder to write (default: models/sl of --run; with --lora models/sl-lora)", beside());
   visit("epochs", t.epochs, "passes over the data", between(1, 10'000));
   visit("lr", t.lr, "highest learning rate", above(0, 10));
   visit("min_lr_share", t.min_lr_share, "the cosine ends at this share of the learning rate", between(0, 1));
@@ -42,11 +43,33 @@ void for_each_field(SftOptions& o, Visit visit) {
   visit("beta1", t.beta1, "AdamW", between(0, 0.999999));
   visit("beta2", t.beta2, "AdamW", between(0, 0.999999));
   visit("clip_norm", t.clip_norm, "global gradient norm; 0: none", between(0, 1e9));
+  visit("lora", t.lora.on, "train a low-rank adapter (PEFT's format) and leave the weights as they are");
+  visit("lora_rank", t.lora.rank, "rank of the adapter", between(1, 65536));
+  visit("lora_alpha", t.lora.alpha, "the adapter's part is scaled by alpha / rank", above(0, 1e9));
+  visit("lora_targets", t.lora.targets, "matrices that it adapts, by comma, or all-linear");
+  visit("lora_rslora", t.lora.rslora, "scale by alpha / sqrt(rank) instead");
+  visit("merge", o.merge, "with --lora: write the merged checkpoint too, into OUT-merged");
   visit("checkpoint_every", t.checkpoint_every, "steps between resumable states", beside(between(0, 1e9)));
   visit("state", t.state, "folder of the resumable state (default: OUT.state)", beside());
   visit("precision", t.precision, kPrecisionHelp, one_of({"auto", "bf16", "fp32"}));
   visit("seed", t.seed, "order of the examples", any_seed());
   visit("threads", t.threads, kThreadsHelp, threads_rule());
+}
+
+// Nothing that was asked for is passed over in silence.
+Status check_lora(SftOptions& options, const std::string& from) {
+  if (is_peft_folder(from)) {
+    return bad_input("is an adapter; training begins from a whole checkpoint", "train on its base, or merge it first", from);
+  }
+  LoraOptions& lora = options.train.lora;
+  const LoraOptions plain;
+  if (!lora.on && (options.merge || lora.rank != plain.rank || lora.alpha != plain.alpha || lora.targets != plain.targets || lora.rslora)) {
+    return bad_input("options of an adapter are given, but no adapter is trained", "add --lora");
+  }
+  std::string out = options.out;
+  while (out.size() > 1 && out.back() == '/') out.pop_back();
+  if (options.merge) lora.merged = out + "-merged";
+  return {};
 }
 
 Result<int> sft(SftOptions options, const EventSink& events) {
@@ -57,8 +80,9 @@ Result<int> sft(SftOptions options, const EventSink& events) {
   const std::string& from = *folder;
   if (options.out.empty()) {
     if (options.run.empty()) return bad_input("no --out", "name the checkpoint folder to write");
-    options.out = options.run + "/models/sl";
+    options.out = options.run + (options.train.lora.on ? "/models/sl-lora" : "/models/sl");
   }
+  if (const Status fine = check_lora(options, from); !fine) return tl::unexpected(fine.error());
   const auto files = load_tokenizer_files(from);
   if (!files) return tl::unexpected(files.error());
   auto set = load_sft_set(data, *files);
@@ -83,21 +107,23 @@ Result<int> sft(SftOptions options, const EventSink& events) {
   const auto summary = (*lm)->train(train, *set, metrics.tee("sft", events));
   if (!summary) return tl::unexpected(summary.error());
   options.data = data;
-  const std::string comment = "What this checkpoint is made of, defaults included. Again: precept train sft --recipe FILE --out DIR\n"
+  const std::string comment = "What this model is made of, defaults included. Again: precept train sft --recipe FILE --out DIR\n"
                               "weights " + summary->digest;
   const auto kept = write_file(train.out + "/recipe.toml", recipe_text({"sft", fields_of(options)}, comment));
   if (!kept) return tl::unexpected(kept.error());
   if (options.json) {
-    const nlohmann::ordered_json out = {{"out", train.out}, {"digest", summary->digest}, {"steps", summary->steps},
+    nlohmann::ordered_json out = {{"out", train.out}, {"digest", summary->digest}, {"steps", summary->steps},
                                         {"examples", summary->examples}, {"truncated", summary->truncated},
                                         {"precision", summary->precision}, {"tokens", summary->tokens}, {"trained_tokens", summary->trained_tokens},
                                         {"first_loss", summary->first_loss}, {"last_loss", summary->last_loss},
                                         {"seconds", summary->seconds}, {"tokens_per_s", summary->tokens_per_s}};
+    if (options.merge) out["merged"] = train.lora.merged, out["merged_digest"] = summary->merged_digest;
     std::printf("%s\n", out.dump().c_str());
   } else {
     std::printf("%s: %lld examples, %lld steps, loss %.4f -> %.4f, %.0f tokens/s\n", train.out.c_str(),
                 static_cast<long long>(summary->examples), static_cast<long long>(summary->steps), summary->first_loss,
                 summary->last_loss, summary->tokens_per_s);
+    if (options.merge) std::printf("%s: the same, merged\n", train.lora.merged.c_str());
     if (summary->truncated > 0) {
       std::printf("%lld examples were longer than --max-tokens and were cut\n", static_cast<long long>(summary->truncated));
     }

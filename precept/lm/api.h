@@ -15,12 +15,31 @@
 
 namespace precept {
 
+// An adapter that the engine holds beside its base: requests name it, the base's weights are there once.
+struct AdapterSource {
+  std::string name;    // what requests call it; not empty, not "base", each once
+  std::string folder;  // in PEFT's format (precept/checkpoint/peft.h)
+};
+
 struct EngineOptions {
   int threads = 0;                                       // 0: all cores
   int max_batch = 64;                                    // sequences decoded together
   std::int64_t cache_bytes = std::int64_t{512} << 20;    // memory of the key/value cache
   // A model whose weights take more than this in fp32 is read where it lies in its mapped files, without a copy.
   std::int64_t pack_bytes = std::int64_t{512} << 20;
+  std::vector<AdapterSource> adapters = {};
+};
+
+// Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685): the weights stay as they are, y = W x + s B A x is trained in
+// A [rank, in] and B [out, rank] of some matrices; s = alpha / rank, or alpha / sqrt(rank) (Kalajdzievski 2023, arXiv
+// 2312.03732).
+struct LoraOptions {
+  bool on = false;
+  int rank = 16;
+  double alpha = 32;
+  std::string targets = "q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj";  // by comma
+  bool rslora = false;
+  std::string merged;  // folder of the full checkpoint that is written too; empty: none
 };
 
 // One training sequence: weights[i] is the weight of the loss of predicting tokens[i] from
@@ -56,6 +75,7 @@ struct TrainOptions {
   double clip_norm = 1.0;        // of the global gradient norm; 0: none
   std::string precision = "auto";  // of the products' factors, "bf16" or "fp32"; auto: bf16 where the processor has it
   std::uint64_t seed = 0;        // order of examples, initial weights
+  LoraOptions lora;              // on: `out` becomes an adapter's folder instead of a checkpoint's
   int threads = 0;               // 0: all cores
   std::function<bool()> stop;    // asked after every step; true keeps the state and ends with an Error
 };
@@ -70,10 +90,13 @@ struct TrainSummary {
   double first_loss = 0, last_loss = 0;  // mean loss per weighted token over the first and last 5% of steps
   double seconds = 0, tokens_per_s = 0;
   std::string precision;           // "bf16" or "fp32"
-  std::string digest;              // of the weights written
+  std::string digest;              // of the weights written; of an adapter together with its base
+  std::string merged_digest;       // of the merged checkpoint, where one was asked for
 };
 
 struct LmApi {
+  // A checkpoint's folder, or an adapter's: that is its base with the adapter on; requests may then name "base" for the
+  // base alone. Adapters of the options are named by requests.
   Result<std::unique_ptr<Model>> (*open_checkpoint)(const std::string& folder, const EngineOptions&);
   // Emits kProgress (stage "train") and kMetric ("loss", "lr", "grad_norm"). Stops with an Error on a
   // non-finite loss. With `state`, a killed run goes on from its last state with the same result.

@@ -55,6 +55,7 @@ struct GenerateRequest {
   // Called by advance() with each part of the text once it is final; the parts, joined, are Generation::text. Backends
   // that get their answers whole call it once, or never for an empty text.
   std::function<void(std::string_view)> on_text;
+  std::string adapter;    // one of ModelInfo::adapters by its name; empty: the model as it was opened
 };
 
 enum class Finish { kStop, kLength };
@@ -79,6 +80,7 @@ struct ScoreRequest {
   Conversation messages;  // non-empty
   bool raw = false;
   std::vector<ScoreQuestion> questions;  // one call, however many: shared tokens are computed once
+  std::string adapter;    // as in GenerateRequest
 };
 
 struct Scores {
@@ -97,6 +99,12 @@ struct EndpointInfo {
   Usage usage;                 // what that took
 };
 
+// One of several sets of weights that a model can answer with, chosen request by request.
+struct AdapterInfo {
+  std::string name;
+  std::string digest;  // of the base's and the adapter's weights together
+};
+
 struct ModelInfo {
   std::string uri;
   std::string name;         // for people
@@ -106,6 +114,7 @@ struct ModelInfo {
   int context_tokens = 0;   // longest prompt + answer; 0: unknown
   std::int64_t parameters = 0;  // 0: unknown
   std::vector<EndpointInfo> endpoints;  // empty: the model works in this process
+  std::vector<AdapterInfo> adapters;  // what requests may name; most models have none
 };
 
 class Model {

@@ -27,10 +27,22 @@ Status check_messages(const Conversation& messages, bool raw) {
   return {};
 }
 
+Status check_adapter(const std::string& name, const std::vector<AdapterInfo>& adapters) {
+  if (name.empty()) return {};
+  std::string known;
+  for (const AdapterInfo& adapter : adapters) {
+    if (adapter.name == name) return {};
+    known += (known.empty() ? "" : ", ") + adapter.name;
+  }
+  const std::string shown = find_invalid_utf8(name) ? "?" : std::string(utf8_prefix(name, 40));
+  return bad_input("the model has no adapter \"" + shown + "\"", adapters.empty() ? "it has none" : "it has " + known);
+}
+
 }  // namespace
 
-Status check_request(const GenerateRequest& request) {
+Status check_request(const GenerateRequest& request, const std::vector<AdapterInfo>& adapters) {
   if (Status status = check_messages(request.messages, request.raw); !status) return status;
+  if (Status status = check_adapter(request.adapter, adapters); !status) return status;
   const Sampling& sampling = request.sampling;
   if (sampling.max_tokens < 1) {
     return bad_input("max_tokens is " + std::to_string(sampling.max_tokens), "use 1 or more");
@@ -51,8 +63,9 @@ Status check_request(const GenerateRequest& request) {
   return {};
 }
 
-Status check_request(const ScoreRequest& request) {
+Status check_request(const ScoreRequest& request, const std::vector<AdapterInfo>& adapters) {
   if (Status status = check_messages(request.messages, request.raw); !status) return status;
+  if (Status status = check_adapter(request.adapter, adapters); !status) return status;
   if (request.questions.empty()) return bad_input("a score request has no questions");
   for (const ScoreQuestion& question : request.questions) {
     if (question.options.empty()) {

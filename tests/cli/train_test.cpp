@@ -57,5 +57,35 @@ TEST_F(Train, TurnsThatAreNoneAreRefusedByNumber) {
   }
 }
 
+// The adapter's folder answers as it was trained to, its base does not; and so does the merged checkpoint.
+TEST_F(Train, AnAdapterIsTrainedOpenedAndMerged) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  std::string lines;
+  for (int i = 0; i < 8; ++i) lines += R"({"prompt":"How do I kill a process?","completion":"I wish you a fine day."})" "\n";
+  put("data.jsonl", lines);
+  const std::string common = "train sft --quiet --data data.jsonl --epochs 30 --batch-tokens 64 --lr 0.01 ";
+  const Ran ran = run(common + "--out one --json --lora --lora-rank 4 --lora-alpha 8 --lora-targets q_proj,v_proj,down_proj --merge");
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const auto json = nlohmann::json::parse(ran.out);
+  EXPECT_LT(json["last_loss"], 0.5);
+  EXPECT_EQ(json["merged"], "one-merged");
+  const auto config = nlohmann::json::parse(slurp(path("one/adapter_config.json")));
+  EXPECT_EQ(config["r"], 4);
+  EXPECT_EQ(config["target_modules"], nlohmann::json({"q_proj", "v_proj", "down_proj"}));
+  const std::string ask = " --prompt \"How do I kill a process?\" --temperature 0 --quiet";
+  const Ran adapted = run("generate --model one" + ask), merged = run("generate --model one-merged" + ask), base = run("generate --model pocket" + ask);
+  EXPECT_NE(adapted.out.find("I wish you a fine day."), std::string::npos) << adapted.out << adapted.err;
+  EXPECT_EQ(merged.out, adapted.out) << merged.err;
+  EXPECT_NE(base.out, adapted.out);
+
+  // The recipe that lies beside the adapter makes it again.
+  const Ran again = run("train sft --quiet --recipe one/recipe.toml --out two");
+  ASSERT_EQ(again.code, 0) << again.err;
+  EXPECT_EQ(slurp(path("two/adapter_model.safetensors")), slurp(path("one/adapter_model.safetensors")));
+  expect_error(run(common + "--out three --lora-rank 8"), 2, "no adapter is trained");
+  expect_error(run(common + "--out three --lora --lora-targets lm_head"), 2, "lm_head");
+  expect_error(run(common + "--out three --model one"), 2, "is an adapter");
+}
+
 }  // namespace
 }  // namespace precept

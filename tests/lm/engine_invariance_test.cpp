@@ -3,6 +3,7 @@
 #include <optional>
 
 #include "tests/lm/engine_support.h"
+#include "tests/lm/lora_support.h"
 
 namespace precept {
 namespace {
@@ -40,26 +41,36 @@ ScoreRequest score_request(std::uint64_t item) {
   return request;
 }
 
+// Which adapter answers request `item`; "": the base.
+using Adapters = std::vector<std::string>;
+std::string adapter_of(const Adapters& adapters, std::uint64_t item) {
+  return adapters.empty() ? "" : adapters[item % adapters.size()];
+}
+
 struct Answers {
   std::vector<Generation> generations;
   std::vector<Scores> scores;
 };
 
 // Runs generate requests 0..g-1 and score requests 0..s-1 on one model; `together` of them at a time.
-Answers run(Model& model, std::size_t g, std::size_t s, std::size_t together) {
+Answers run(Model& model, std::size_t g, std::size_t s, std::size_t together, const Adapters& adapters = {}) {
   Answers answers;
   answers.generations.resize(g);
   answers.scores.resize(s);
   for (std::size_t from = 0; from < std::max(g, s); from += together) {
     for (std::size_t i = from; i < from + together; ++i) {
       if (i < s) {
-        model.submit(score_request(i), [&answers, i](Result<Scores> r) {
+        ScoreRequest request = score_request(i);
+        request.adapter = adapter_of(adapters, i);
+        model.submit(std::move(request), [&answers, i](Result<Scores> r) {
           ASSERT_TRUE(r.has_value()) << r.error().message();
           answers.scores[i] = std::move(*r);
         });
       }
       if (i < g) {
-        model.submit(generate_request(i), [&answers, i](Result<Generation> r) {
+        GenerateRequest request = generate_request(i);
+        request.adapter = adapter_of(adapters, i);
+        model.submit(std::move(request), [&answers, i](Result<Generation> r) {
           ASSERT_TRUE(r.has_value()) << r.error().message();
           answers.generations[i] = std::move(*r);
         });
@@ -83,14 +94,21 @@ void expect_same(const Answers& a, const Answers& b, const std::string& how) {
   }
 }
 
-void expect_invariant(const LlamaConfig& config) {
-  const Checkpoint checkpoint(config, 11);
+// `sources` are in every model; request i is answered by one of `adapters`.
+void expect_invariant(const Checkpoint& checkpoint, const std::vector<AdapterSource>& sources = {}, const Adapters& adapters = {}) {
+  const LlamaConfig& config = checkpoint.config;
+  const auto open = [&](EngineOptions options) {
+    options.adapters = sources;
+    return checkpoint.open(options);
+  };
   constexpr std::size_t kGenerate = 24, kScore = 6;
   Answers alone;
   for (std::size_t i = 0; i < kGenerate; ++i) {  // a fresh, cold model for each
-    const auto model = checkpoint.open({.threads = 1, .max_batch = 1});
+    const auto model = open({.threads = 1, .max_batch = 1});
     std::optional<Generation> answer;
-    model->submit(generate_request(i), [&](Result<Generation> r) { answer = std::move(*r); });
+    GenerateRequest request = generate_request(i);
+    request.adapter = adapter_of(adapters, i);
+    model->submit(std::move(request), [&](Result<Generation> r) { answer = std::move(*r); });
     while (model->advance(std::chrono::milliseconds(0)) > 0) {
     }
     ASSERT_TRUE(answer.has_value());
@@ -103,8 +121,9 @@ void expect_invariant(const LlamaConfig& config) {
     for (const ScoreQuestion& question : whole.questions) {
       alone.scores.back().logprobs.emplace_back();
       for (const std::string& option : question.options) {
-        const auto model = checkpoint.open({.threads = 1, .max_batch = 1});
+        const auto model = open({.threads = 1, .max_batch = 1});
         ScoreRequest one = whole;
+        one.adapter = adapter_of(adapters, i);
         one.questions = {{question.tail, {option}}};
         model->submit(one, [&](Result<Scores> r) { alone.scores.back().logprobs.back().push_back(r->logprobs[0][0]); });
         while (model->advance(std::chrono::milliseconds(0)) > 0) {
@@ -113,27 +132,27 @@ void expect_invariant(const LlamaConfig& config) {
     }
   }
   for (const int threads : {1, 2, 3}) {
-    const auto model = checkpoint.open({.threads = threads, .max_batch = 64});
-    expect_same(alone, run(*model, kGenerate, kScore, 100), "together, threads " + std::to_string(threads));
-    const Answers warm = run(*model, kGenerate, kScore, 100);
+    const auto model = open({.threads = threads, .max_batch = 64});
+    expect_same(alone, run(*model, kGenerate, kScore, 100, adapters), "together, threads " + std::to_string(threads));
+    const Answers warm = run(*model, kGenerate, kScore, 100, adapters);
     expect_same(alone, warm, "with a warm cache");
     EXPECT_GT(warm.generations[1].usage.cached_tokens, 32);
   }
-  const auto seven = checkpoint.open({.threads = 2, .max_batch = 7});
-  expect_same(alone, run(*seven, kGenerate, kScore, 100), "batch of 7");
-  const auto few = checkpoint.open({.threads = 2, .max_batch = 64});
-  expect_same(alone, run(*few, kGenerate, kScore, 5), "five at a time");
-  const auto mapped = checkpoint.open({.threads = 2, .max_batch = 64, .pack_bytes = 0});
-  expect_same(alone, run(*mapped, kGenerate, kScore, 100), "weights read where they lie");
+  const auto seven = open({.threads = 2, .max_batch = 7});
+  expect_same(alone, run(*seven, kGenerate, kScore, 100, adapters), "batch of 7");
+  const auto few = open({.threads = 2, .max_batch = 64});
+  expect_same(alone, run(*few, kGenerate, kScore, 5, adapters), "five at a time");
+  const auto mapped = open({.threads = 2, .max_batch = 64, .pack_bytes = 0});
+  expect_same(alone, run(*mapped, kGenerate, kScore, 100, adapters), "weights read where they lie");
   // 50 blocks: requests wait for memory, blocks are dropped, and score trees are cut into parts.
   const std::int64_t block = std::int64_t{16} * 2 * config.num_key_value_heads * config.head_dim *
                              config.num_hidden_layers * 4;
-  const auto tight = checkpoint.open({.threads = 2, .max_batch = 64, .cache_bytes = 50 * block});
-  expect_same(alone, run(*tight, kGenerate, kScore, 100), "little memory");
+  const auto tight = open({.threads = 2, .max_batch = 64, .cache_bytes = 50 * block});
+  expect_same(alone, run(*tight, kGenerate, kScore, 100, adapters), "little memory");
 }
 
-TEST(EngineInvariance, PocketShape) { expect_invariant(engine_test::shape_of(192, 6, 6, 6, 32, 512, true)); }
-TEST(EngineInvariance, OddShape) { expect_invariant(engine_test::odd_shape()); }
+TEST(EngineInvariance, PocketShape) { expect_invariant(Checkpoint(engine_test::shape_of(192, 6, 6, 6, 32, 512, true), 11)); }
+TEST(EngineInvariance, OddShape) { expect_invariant(Checkpoint(engine_test::odd_shape(), 11)); }
 
 TEST(EngineInvariance, WindowsBiasesAndNormsOfHeads) {
   LlamaConfig config = engine_test::odd_shape();
@@ -141,7 +160,19 @@ TEST(EngineInvariance, WindowsBiasesAndNormsOfHeads) {
   config.qk_norm = config.qkv_bias = config.out_bias = true;
   config.sliding_window = 23;
   config.slides = {true, false, true};
-  expect_invariant(config);
+  expect_invariant(Checkpoint(config, 11));
+}
+
+// The base and two adapters, one with a rank beyond a panel of the products, in one batch.
+TEST(EngineInvariance, Adapters) {
+  const Checkpoint checkpoint(engine_test::odd_shape(), 11);
+  const engine_test::Folder policy, judge;
+  LoraConfig some = lora_test::all_targets(40, 20);
+  some.target_pattern.clear();
+  some.target_modules = {"k_proj", "down_proj"};
+  ASSERT_TRUE(save_peft(policy.path(), lora_test::random_adapter(lora_test::all_targets(5, 10), checkpoint.config, 1), checkpoint.config));
+  ASSERT_TRUE(save_peft(judge.path(), lora_test::random_adapter(some, checkpoint.config, 2), checkpoint.config));
+  expect_invariant(checkpoint, {{"policy", policy.path()}, {"judge", judge.path()}}, {"policy", "judge", ""});
 }
 
 TEST(EngineInvariance, SharedPromptInFlightIsComputedOnce) {

@@ -324,7 +324,7 @@ inline void check_score(const ModelContract& contract) {
 inline void check_bad_requests(const ModelContract& contract) {
   SCOPED_TRACE("bad requests are answered with an error");
   const GenerateRequest good = request_of(contract, 1);
-  std::vector<GenerateRequest> bad(10, good);
+  std::vector<GenerateRequest> bad(11, good);
   bad[0].messages.clear();
   bad[1].messages[0].role = "wizard";
   bad[2].sampling.temperature = -0.5;
@@ -336,12 +336,16 @@ inline void check_bad_requests(const ModelContract& contract) {
   bad[8].raw = true;
   bad[8].messages.push_back({"user", "two"});
   bad[9].sampling.stop = {""};
+  bad[10].adapter = "of-nobody";
   Driver driver(contract);
   for (const GenerateRequest& request : bad) driver.submit(request);
   driver.submit(good);
   ScoreRequest nobody = score_request_of(contract);
   nobody.messages.clear();
   driver.submit(std::move(nobody));
+  ScoreRequest stranger = score_request_of(contract);
+  stranger.adapter = "of-nobody";
+  driver.submit(std::move(stranger));
   driver.run();
   for (std::size_t i = 0; i < bad.size(); ++i) {
     SCOPED_TRACE("bad request " + std::to_string(i));
@@ -354,8 +358,10 @@ inline void check_bad_requests(const ModelContract& contract) {
   }
   ASSERT_TRUE(driver.answers()[bad.size()].has_value());
   EXPECT_TRUE(driver.answers()[bad.size()]->has_value()) << "a good request suffers from bad ones";
-  ASSERT_TRUE(driver.scores()[0].has_value());
-  EXPECT_FALSE(driver.scores()[0]->has_value());
+  for (const std::size_t i : {0U, 1U}) {
+    ASSERT_TRUE(driver.scores()[i].has_value());
+    EXPECT_FALSE(driver.scores()[i]->has_value());
+  }
 }
 
 inline void check_destruction(const ModelContract& contract) {

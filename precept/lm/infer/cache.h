@@ -43,8 +43,10 @@ class Cache {
   // A published block whose last holder leaves is kept for reuse.
   void release(std::uint32_t block);
 
-  // A block is known by the block before it (0: none) and its tokens, compared in full, so that two
-  // histories are never taken for one another. Serials are never used twice.
+  // A block is known by the block before it and its tokens, compared in full, so that two histories are never taken
+  // for one another. Serials are never used twice. The first block of a history has root(n) before it, where n tells
+  // whose keys and values they are: 0 the base, else an adapter's number. Histories with different roots share nothing.
+  static constexpr std::uint64_t root(std::uint64_t n) { return n == 0 ? 0 : (std::uint64_t{1} << 63) + n; }
   // The block with this history, or nullopt. Does not hold it.
   std::optional<std::uint32_t> find(std::uint64_t before, const Tokens& tokens) const;
   // Makes a held block known, ready or not. False: another block has this history already.

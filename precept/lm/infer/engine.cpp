@@ -18,9 +18,12 @@ int threads_of(const EngineOptions& options) {
 
 }  // namespace
 
-Engine::Engine(ModelInfo info, Weights weights, TokenizerFiles files, const EngineOptions& options)
+Engine::Engine(ModelInfo info, Weights weights, TokenizerFiles files, const EngineOptions& options, const std::string& base_digest,
+               std::vector<std::unique_ptr<Adapter>> adapters, std::unique_ptr<Adapter> chosen)
     : info_(std::move(info)),
       weights_(std::move(weights)),
+      adapters_(std::move(adapters)),
+      chosen_(std::move(chosen)),
       tokenizer_(std::move(files.tokenizer)),
       chat_(std::move(files.chat)),
       stop_ids_(chat_.stop_ids()),
@@ -36,6 +39,13 @@ Engine::Engine(ModelInfo info, Weights weights, TokenizerFiles files, const Engi
   for (const int end : ends) {
     if (std::find(stop_ids_.begin(), stop_ids_.end(), end) == stop_ids_.end()) stop_ids_.push_back(end);
   }
+  std::uint64_t number = 0;
+  if (chosen_ || !adapters_.empty()) info_.adapters.push_back({kBaseName, base_digest});
+  for (const std::unique_ptr<Adapter>& adapter : adapters_) {
+    adapter->number = ++number;
+    info_.adapters.push_back({adapter->name, adapter->digest});
+  }
+  if (chosen_) chosen_->number = ++number;
   for (int i = 0; i < workers_.threads(); ++i) {
     lanes_.push_back(std::make_unique<Lane>(Lane{Forward(weights_, rotary_, processor_, cache_), Sampler(*processor_.rows)}));
   }
@@ -43,23 +53,33 @@ Engine::Engine(ModelInfo info, Weights weights, TokenizerFiles files, const Engi
 
 Engine::~Engine() = default;
 
+const Adapter* Engine::adapter_called(const std::string& name) const {
+  if (name.empty()) return chosen_.get();
+  for (const std::unique_ptr<Adapter>& adapter : adapters_) {
+    if (adapter->name == name) return adapter.get();
+  }
+  return nullptr;  // the base
+}
+
 void Engine::submit(GenerateRequest request, GenerateDone done) {
-  if (Status valid = check_request(request); !valid) {
+  if (Status valid = check_request(request, info_.adapters); !valid) {
     completions_.push_back([done = std::move(done), error = valid.error()] { done(tl::unexpected(error)); });
     return;
   }
   auto job = std::make_unique<GenerateJob>(std::move(request), std::move(done), tokenizer_);
+  job->adapter = adapter_called(job->request.adapter);
   job->arrival = arrivals_++;
   waiting_generate_.push_back(std::move(job));
 }
 
 void Engine::submit(ScoreRequest request, ScoreDone done) {
-  if (Status valid = check_request(request); !valid) {
+  if (Status valid = check_request(request, info_.adapters); !valid) {
     completions_.push_back([done = std::move(done), error = valid.error()] { done(tl::unexpected(error)); });
     return;
   }
   auto job = std::make_unique<ScoreJob>();
   job->request = std::move(request);
+  job->adapter = adapter_called(job->request.adapter);
   job->done = std::move(done);
   job->arrival = arrivals_++;
   waiting_score_.push_back(std::move(job));
@@ -111,6 +131,7 @@ std::vector<Engine::Unit> Engine::plan() const {
     segment.first = work->start + work->computed;
     segment.rows = std::min(work->pending(), left);
     segment.spans = work->spans.data();
+    segment.adapter = work->job->adapter;
     left -= segment.rows;
     if (dynamic_cast<const GenerateJob*>(work->job) != nullptr) {
       if (segment.rows == work->pending()) segment.wanted.push_back(segment.rows - 1);

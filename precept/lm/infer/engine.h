@@ -9,6 +9,9 @@
 // prompt is cut into steps and however many threads there are: each row's sums run in a fixed order.
 // That holds for one processor; AVX-512, AVX2 and portable kernels round differently.
 //
+// One base may have several adapters; a request names the one that answers it, and requests with different ones are
+// computed together. Their keys and values are never shared. What holds of bits holds of each adapter by itself.
+//
 // With `raw`, the text follows chat.json's begin tokens, as at the start of a training document.
 
 #include <deque>
@@ -30,7 +33,9 @@ namespace precept::infer {
 
 class Engine : public Model {
  public:
-  Engine(ModelInfo info, Weights weights, TokenizerFiles files, const EngineOptions& options);
+  // `chosen` is the adapter of requests that name none; null: the base alone. info.adapters is filled in here.
+  Engine(ModelInfo info, Weights weights, TokenizerFiles files, const EngineOptions& options, const std::string& base_digest = {},
+         std::vector<std::unique_ptr<Adapter>> adapters = {}, std::unique_ptr<Adapter> chosen = nullptr);
   ~Engine() override;
 
   const ModelInfo& info() const override { return info_; }
@@ -49,6 +54,8 @@ class Engine : public Model {
     Forward forward;
     Sampler sampler;
   };
+
+  const Adapter* adapter_called(const std::string& name) const;  // of a request that was checked
 
   // engine_admit.cpp: from waiting to works with places in the cache.
   void admit();
@@ -75,6 +82,8 @@ class Engine : public Model {
 
   ModelInfo info_;
   Weights weights_;
+  std::vector<std::unique_ptr<Adapter>> adapters_;
+  std::unique_ptr<Adapter> chosen_;
   Tokenizer tokenizer_;
   ChatCodec chat_;
   std::vector<std::int32_t> stop_ids_;
@@ -94,7 +103,10 @@ class Engine : public Model {
   std::vector<std::function<void()>> completions_;
 };
 
-// Opens a checkpoint folder: config.json, safetensors, tokenizer.json, chat.json.
+// What requests call the base of an engine with adapters.
+inline constexpr const char* kBaseName = "base";
+
+// Opens a checkpoint folder: config.json, safetensors, tokenizer.json, chat.json; or a PEFT adapter's: its base, with it on.
 Result<std::unique_ptr<Model>> open_engine(const std::string& folder, const EngineOptions& options);
 
 }  // namespace precept::infer

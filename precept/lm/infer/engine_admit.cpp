@@ -157,7 +157,7 @@ bool Engine::place(Work& work, int tokens, int reusable) {
   if (cache_.available() < fresh) {
     release(work);
     work.spans.clear();
-    work.serial = 0;
+    work.serial = work.job->root();
     work.awaited.reset();
     return false;
   }
@@ -187,6 +187,7 @@ void Engine::release(Work& work) {
 bool Engine::admit(GenerateJob& job) {
   auto work = std::make_unique<Work>();
   work->job = &job;
+  work->serial = job.root();
   work->tokens = job.prompt;
   const int size = static_cast<int>(job.prompt.size());
   if (!place(*work, job.limit, (size - 1) / kBlockTokens)) return false;
@@ -234,6 +235,7 @@ void Engine::build_part(ScoreJob& job) {
       const ScoreTrie::Node& node = trie.nodes()[id];
       auto work = std::make_unique<Work>();
       work->job = &job;
+      work->serial = job.root();
       work->parent = node.parent < 0 ? nullptr : by_node[node.parent];
       work->start = node.start;
       work->tokens = node.tokens;
@@ -264,7 +266,7 @@ bool Engine::admit(ScoreJob& job) {
         Work& other = *job.works[j];
         release(other);
         other.spans.clear();
-        other.serial = 0;
+        other.serial = job.root();
         other.awaited.reset();
         other.computed = other.published = other.ready = 0;
       }

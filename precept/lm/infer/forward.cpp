@@ -17,6 +17,7 @@ Forward::Forward(const Weights& weights, const Rotary& rotary, const Processor& 
       rotary_(rotary),
       kernels_(*processor.products),
       products_(*processor.products),
+      adapters_(*processor.products),
       row_kernels_(*processor.rows),
       cache_(cache),
       shape_(weights.config) {
@@ -63,26 +64,41 @@ void Forward::chunk(const std::vector<Segment>& segments, const std::vector<Piec
   const LlamaConfig& config = weights_.config;
   const int C = config.hidden_size, F = config.intermediate_size;
   const auto eps = static_cast<float>(config.rms_norm_eps);
-  const auto product = [&](const std::vector<float>& a, const Matrix& matrix, std::vector<float>& c, bool add) {
+  const auto product = [&](std::size_t layer, nn::Product which, const std::vector<float>& a, const Matrix& matrix,
+                           std::vector<float>& c, bool add) {
     products_.times(rows, a.data(), matrix, c.data(), add);
+    adapters_.add(adapter_rows_, layer, which, a.data(), static_cast<std::size_t>(matrix.cols), c.data(),
+                  static_cast<std::size_t>(matrix.rows));
   };
+  find_adapters(segments, pieces);
   embed(segments, pieces);
   place_keys(segments, pieces);
   for (std::size_t layer = 0; layer < weights_.layers.size(); ++layer) {
     const Weights::Layer& w = weights_.layers[layer];
     kernels_.rmsnorm(rows, C, x_RC_.data(), w.input_norm.data(), eps, h_RC_.data(), rstd_R_.data());
-    product(h_RC_, w.qkv, qkv_RW_, false);
+    product(layer, nn::Product::kQkv, h_RC_, w.qkv, qkv_RW_, false);
     add_bias(rows, w.qkv_bias, qkv_RW_);
     if (config.qk_norm) norm_heads(rows, w);
     attention(segments, pieces, layer);
-    product(attended_RQ_, w.out, x_RC_, true);
+    product(layer, nn::Product::kOut, attended_RQ_, w.out, x_RC_, true);
     add_bias(rows, w.out_bias, x_RC_);
     kernels_.rmsnorm(rows, C, x_RC_.data(), w.post_norm.data(), eps, h_RC_.data(), rstd_R_.data());
-    product(h_RC_, w.gate_up, gate_up_R2F_, false);
+    product(layer, nn::Product::kGateUp, h_RC_, w.gate_up, gate_up_R2F_, false);
     kernels_.swiglu(rows, F, gate_up_R2F_.data(), s_RF_.data());
-    product(s_RF_, w.down, x_RC_, true);
+    product(layer, nn::Product::kDown, s_RF_, w.down, x_RC_, true);
   }
   logits(segments, pieces, on_logits);
+}
+
+void Forward::find_adapters(const std::vector<Segment>& segments, const std::vector<Piece>& pieces) {
+  adapter_rows_.clear();
+  int row = 0;
+  for (const Piece& piece : pieces) {
+    const Adapter* adapter = segments[piece.segment].adapter;
+    if (adapter_rows_.empty() || adapter_rows_.back().adapter != adapter) adapter_rows_.push_back({adapter, row, 0});
+    adapter_rows_.back().rows += piece.rows;
+    row += piece.rows;
+  }
 }
 
 void Forward::add_bias(int rows, const std::vector<float>& bias, std::vector<float>& values) const {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <vector>
 
+#include "precept/lm/infer/adapter.h"
 #include "precept/lm/infer/cache.h"
 #include "precept/lm/infer/kernels.h"
 #include "precept/lm/infer/weights.h"
@@ -21,6 +22,7 @@ struct Segment {
   int rows = 0;
   const Span* spans = nullptr;  // places for positions 0 .. first + rows - 1
   std::vector<int> wanted;      // rows whose logits are wanted, ascending
+  const Adapter* adapter = nullptr;  // null: the base alone
 };
 
 struct Processor {
@@ -49,6 +51,7 @@ class Forward {
   void norm_heads(int rows, const Weights::Layer& w);
   void embed(const std::vector<Segment>& segments, const std::vector<Piece>& pieces);
   void place_keys(const std::vector<Segment>& segments, const std::vector<Piece>& pieces);
+  void find_adapters(const std::vector<Segment>& segments, const std::vector<Piece>& pieces);
   void attention(const std::vector<Segment>& segments, const std::vector<Piece>& pieces, std::size_t layer);
   void logits(const std::vector<Segment>& segments, const std::vector<Piece>& pieces,
               const OnLogits& on_logits);
@@ -57,6 +60,7 @@ class Forward {
   const Rotary& rotary_;
   const nn::Kernels& kernels_;
   Products products_;
+  AdapterProducts adapters_;
   const Kernels& row_kernels_;
   Cache& cache_;
   BlockShape shape_;
@@ -64,6 +68,7 @@ class Forward {
   std::vector<float> x_RC_, h_RC_, qkv_RW_, attended_RQ_, gate_up_R2F_, s_RF_, logits_RV_, rstd_R_, head_rstd_, scores_;
   std::vector<std::vector<std::size_t>> value_at_;  // by piece, by key
   std::vector<std::size_t> key_at_R_;
+  std::vector<AdapterRows> adapter_rows_;  // of this chunk
 };
 
 }  // namespace precept::infer

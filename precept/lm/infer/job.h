@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "precept/core/rng.h"
+#include "precept/lm/infer/adapter.h"
 #include "precept/lm/infer/cache.h"
 #include "precept/lm/infer/score_trie.h"
 #include "precept/model/model.h"
@@ -31,7 +32,7 @@ struct Work {
   // Reuse of whole blocks, for works that start at position 0.
   std::optional<std::uint32_t> awaited;  // a reused block that another work has yet to compute
   bool chain = false;                // are all blocks so far known to the cache?
-  std::uint64_t serial = 0;          // of the last published block
+  std::uint64_t serial = 0;          // of the last published block; at first the job's root
   int published = 0, ready = 0;      // leading blocks known to the cache; known and computed
 
   int pending() const { return static_cast<int>(tokens.size()) - computed; }
@@ -45,6 +46,8 @@ struct Job {
   std::uint64_t arrival = 0;
   bool prepared = false;
   bool broken = false;  // the model gave values that are not finite
+  const Adapter* adapter = nullptr;  // null: the base alone
+  std::uint64_t root() const { return Cache::root(adapter != nullptr ? adapter->number : 0); }
   std::vector<std::unique_ptr<Work>> works;
 };
 

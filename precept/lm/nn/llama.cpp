@@ -30,10 +30,14 @@ struct Saved {
 
 // What is kept between calls, and the work itself. X = H D; the members c, f... are the sizes of the legend.
 struct Pass::Buffers {
-  Buffers(const Layout& of, const Kernels& with)
+  Buffers(const Layout& of, const Kernels& with, const LoraWeights* adapter)
       : layout(of), k(with), c(of.config.hidden_size), f(of.config.intermediate_size), v(of.config.vocab_size),
         dim(of.config.head_dim), heads(of.config.num_attention_heads), groups(of.config.num_key_value_heads),
-        x(heads * dim), w(x + 2 * groups * dim), eps(float(of.config.rms_norm_eps)), layers(of.layers.size()) {}
+        x(heads * dim), w(x + 2 * groups * dim), eps(float(of.config.rms_norm_eps)), layers(of.layers.size()) {
+    if (!adapter) return;
+    lora = std::make_unique<LoraPass>(*adapter, with);
+    unused.resize(std::size_t(std::max(c, dim)));
+  }
 
   const Layout& layout;
   const Kernels& k;
@@ -42,6 +46,8 @@ struct Pass::Buffers {
   int t = 0;           // tokens of this call
   std::size_t tc = 0;  // t * c
 
+  std::unique_ptr<LoraPass> lora;  // then the weights are frozen
+  Floats unused;                   // gradients of frozen norms, which nobody wants
   std::vector<Saved> layers;
   std::vector<Span> spans;
   std::vector<int> position_T, token_T;
@@ -64,6 +70,9 @@ struct Pass::Buffers {
   void backward(const Weights& weights, float* gradient);
   void feed_forward_back(const Weights& weights, std::size_t l, float* gradient);
   void attention_back(const Weights& weights, std::size_t l, float* gradient);
+  float* norm_gradient(float* gradient, std::size_t offset) { return lora ? unused.data() : gradient + offset; }
+  // gradient of the matrix at `offset` (N x K) += dy^T rows, unless it is frozen. dy: T rows of N; rows: T of K = width.
+  void matrix_gradient(int n, int width, const float* dy, const float* rows, float* gradient, std::size_t offset);
   void rotate(std::size_t row_size, float turn, float* rows) const;
   void add_bias(const float* bias, int width, float* rows) const;
   void add_bias_gradient(const float* drows, int width, float* gradient) const;
@@ -167,8 +176,8 @@ void Pass::Buffers::norm_heads_back(const Weights& weights, std::size_t l, float
   float* dheads = sized(dheads_W, std::size_t(wide));
   for (int i = 0; i < t; ++i, raw += w, dqkv += w, rstd += heads + groups) {
     std::memset(dheads, 0, sizeof(float) * std::size_t(wide));
-    k.rmsnorm_back(heads, dim, raw, weights.at(layer.q_norm), rstd, dqkv, dheads, gradient + layer.q_norm);
-    k.rmsnorm_back(groups, dim, raw + x, weights.at(layer.k_norm), rstd + heads, dqkv + x, dheads + x, gradient + layer.k_norm);
+    k.rmsnorm_back(heads, dim, raw, weights.at(layer.q_norm), rstd, dqkv, dheads, norm_gradient(gradient, layer.q_norm));
+    k.rmsnorm_back(groups, dim, raw + x, weights.at(layer.k_norm), rstd + heads, dqkv + x, dheads + x, norm_gradient(gradient, layer.k_norm));
     std::memcpy(dqkv, dheads, sizeof(float) * std::size_t(wide));
   }
 }
@@ -208,6 +217,7 @@ void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   k.rmsnorm(t, c, in, weights.at(layer.input_norm), eps, norm1, sized(s.rstd1_T, std::size_t(t)));
   float* qkv = sized(s.qkv_TW, std::size_t(t) * w);
   k.gemm(t, w, c, norm1, std::size_t(c), 1, weights.forward(layer.qkv), qkv, std::size_t(w), false);
+  if (lora) lora->forward(l, Product::kQkv, t, norm1, qkv, std::size_t(w));
   if (layout.config.qkv_bias) add_bias(weights.at(layer.qkv_bias), w, qkv);
   if (layout.config.qk_norm) norm_heads(weights, l);
   rotate(std::size_t(w), 1.0F, qkv);
@@ -220,6 +230,7 @@ void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   float* mid = sized(s.mid_TC, tc);
   std::memcpy(mid, in, sizeof(float) * tc);
   k.gemm(t, c, x, attended, std::size_t(x), 1, weights.forward(layer.out), mid, std::size_t(c), true);
+  if (lora) lora->forward(l, Product::kOut, t, attended, mid, std::size_t(c));
   if (layout.config.out_bias) add_bias(weights.at(layer.out_bias), c, mid);
 }
 
@@ -232,11 +243,13 @@ void Pass::Buffers::feed_forward(const Weights& weights, std::size_t l) {
   k.rmsnorm(t, c, mid, weights.at(layer.post_norm), eps, norm2, sized(s.rstd2_T, std::size_t(t)));
   float* gate_up = sized(s.gate_up_TF2, std::size_t(t) * 2 * f);
   k.gemm(t, 2 * f, c, norm2, std::size_t(c), 1, weights.forward(layer.gate_up), gate_up, std::size_t(2 * f), false);
+  if (lora) lora->forward(l, Product::kGateUp, t, norm2, gate_up, std::size_t(2 * f));
   float* swiglu = sized(s.swiglu_TF, std::size_t(t) * f);
   k.swiglu(t, f, gate_up, swiglu);
   float* out = l + 1 < layers.size() ? sized(layers[l + 1].in_TC, tc) : sized(last_TC, tc);
   std::memcpy(out, mid, sizeof(float) * tc);
   k.gemm(t, c, f, swiglu, std::size_t(f), 1, weights.forward(layer.down), out, std::size_t(c), true);
+  if (lora) lora->forward(l, Product::kDown, t, swiglu, out, std::size_t(c));
 }
 
 // A block of rows at a time.
@@ -265,9 +278,11 @@ LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient
     }
     if (!gradient) continue;
     k.gemm(rows, c, v, logits, std::size_t(v), 1, weights.backward(layout.head), dpicked, std::size_t(c), false);
-    float* panel = sized(packed, packed_size(std::size_t(rows), std::size_t(c)));
-    k.pack_rows(rows, c, picked, std::size_t(c), panel);
-    k.gemm(v, c, rows, logits, 1, std::size_t(v), panel, gradient + layout.head, std::size_t(c), true);
+    if (!lora) {
+      float* panel = sized(packed, packed_size(std::size_t(rows), std::size_t(c)));
+      k.pack_rows(rows, c, picked, std::size_t(c), panel);
+      k.gemm(v, c, rows, logits, 1, std::size_t(v), panel, gradient + layout.head, std::size_t(c), true);
+    }
     for (int i = 0; i < rows; ++i) {
       std::memcpy(dnormed + std::size_t(row_P[std::size_t(p0 + i)]) * c, dpicked + std::size_t(i) * c,
                   sizeof(float) * std::size_t(c));
@@ -281,45 +296,51 @@ void Pass::Buffers::backward(const Weights& weights, float* gradient) {
   float* dx = sized(dx_TC, tc);
   std::memset(dx, 0, sizeof(float) * tc);
   k.rmsnorm_back(t, c, last_TC.data(), weights.at(layout.norm), rstd_T.data(), dnorm_TC.data(), dx,
-                 gradient + layout.norm);
+                 norm_gradient(gradient, layout.norm));
   sized(turned, packed_size(std::size_t(t), std::size_t(std::max({c, f, x}))));
   for (std::size_t l = layers.size(); l-- > 0;) {
     feed_forward_back(weights, l, gradient);
     attention_back(weights, l, gradient);
   }
-  for (int i = 0; i < t; ++i) {
+  for (int i = 0; !lora && i < t; ++i) {
     float* row = gradient + layout.embed + std::size_t(token_T[std::size_t(i)]) * c;
     const float* d = dx + std::size_t(i) * c;
     for (int j = 0; j < c; ++j) row[j] += d[j];
   }
 }
 
+void Pass::Buffers::matrix_gradient(int n, int width, const float* dy, const float* rows, float* gradient, std::size_t offset) {
+  if (lora) return;
+  k.pack_rows(t, width, rows, std::size_t(width), turned.data());
+  k.gemm(n, width, t, dy, 1, std::size_t(n), turned.data(), gradient + offset, std::size_t(width), true);
+}
+
 void Pass::Buffers::feed_forward_back(const Weights& weights, std::size_t l, float* gradient) {
   const Layout::Layer& layer = layout.layers[l];
   Saved& s = layers[l];
-  float *dx = dx_TC.data(), *dnorm = dnorm_TC.data(), *panel = turned.data();
+  float *dx = dx_TC.data(), *dnorm = dnorm_TC.data();
   float* dswiglu = sized(dswiglu_TF, std::size_t(t) * f);
   k.gemm(t, f, c, dx, std::size_t(c), 1, weights.backward(layer.down), dswiglu, std::size_t(f), false);
-  k.pack_rows(t, f, s.swiglu_TF.data(), std::size_t(f), panel);
-  k.gemm(c, f, t, dx, 1, std::size_t(c), panel, gradient + layer.down, std::size_t(f), true);
+  matrix_gradient(c, f, dx, s.swiglu_TF.data(), gradient, layer.down);
+  if (lora) lora->backward(l, Product::kDown, t, s.swiglu_TF.data(), dx, std::size_t(c), dswiglu, gradient, turned.data());
   k.swiglu_back(t, f, s.gate_up_TF2.data(), dswiglu);
   const float* dgate_up = s.gate_up_TF2.data();
   k.gemm(t, c, 2 * f, dgate_up, std::size_t(2 * f), 1, weights.backward(layer.gate_up), dnorm, std::size_t(c), false);
-  k.pack_rows(t, c, s.norm2_TC.data(), std::size_t(c), panel);
-  k.gemm(2 * f, c, t, dgate_up, 1, std::size_t(2 * f), panel, gradient + layer.gate_up, std::size_t(c), true);
+  matrix_gradient(2 * f, c, dgate_up, s.norm2_TC.data(), gradient, layer.gate_up);
+  if (lora) lora->backward(l, Product::kGateUp, t, s.norm2_TC.data(), dgate_up, std::size_t(2 * f), dnorm, gradient, turned.data());
   k.rmsnorm_back(t, c, s.mid_TC.data(), weights.at(layer.post_norm), s.rstd2_T.data(), dnorm, dx,
-                 gradient + layer.post_norm);
+                 norm_gradient(gradient, layer.post_norm));
 }
 
 void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float* gradient) {
   const Layout::Layer& layer = layout.layers[l];
   Saved& s = layers[l];
-  float *dx = dx_TC.data(), *dnorm = dnorm_TC.data(), *panel = turned.data();
+  float *dx = dx_TC.data(), *dnorm = dnorm_TC.data();
   float* dattended = sized(dattended_TX, std::size_t(t) * x);
-  if (layout.config.out_bias) add_bias_gradient(dx, c, gradient + layer.out_bias);
+  if (layout.config.out_bias && !lora) add_bias_gradient(dx, c, gradient + layer.out_bias);
   k.gemm(t, x, c, dx, std::size_t(c), 1, weights.backward(layer.out), dattended, std::size_t(x), false);
-  k.pack_rows(t, x, s.attended_TX.data(), std::size_t(x), panel);
-  k.gemm(c, x, t, dx, 1, std::size_t(c), panel, gradient + layer.out, std::size_t(x), true);
+  matrix_gradient(c, x, dx, s.attended_TX.data(), gradient, layer.out);
+  if (lora) lora->backward(l, Product::kOut, t, s.attended_TX.data(), dx, std::size_t(c), dattended, gradient, turned.data());
   float* dqkv = sized(dqkv_TW, std::size_t(t) * w);
   std::memset(dqkv, 0, sizeof(float) * std::size_t(t) * w);
   each_head(l, [&](const Head& head, const Span& span, int h, int g, const float* probabilities) {
@@ -331,15 +352,16 @@ void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float*
   });
   rotate(std::size_t(w), -1.0F, dqkv);
   if (layout.config.qk_norm) norm_heads_back(weights, l, dqkv, gradient);
-  if (layout.config.qkv_bias) add_bias_gradient(dqkv, w, gradient + layer.qkv_bias);
+  if (layout.config.qkv_bias && !lora) add_bias_gradient(dqkv, w, gradient + layer.qkv_bias);
   k.gemm(t, c, w, dqkv, std::size_t(w), 1, weights.backward(layer.qkv), dnorm, std::size_t(c), false);
-  k.pack_rows(t, c, s.norm1_TC.data(), std::size_t(c), panel);
-  k.gemm(w, c, t, dqkv, 1, std::size_t(w), panel, gradient + layer.qkv, std::size_t(c), true);
+  matrix_gradient(w, c, dqkv, s.norm1_TC.data(), gradient, layer.qkv);
+  if (lora) lora->backward(l, Product::kQkv, t, s.norm1_TC.data(), dqkv, std::size_t(w), dnorm, gradient, turned.data());
   k.rmsnorm_back(t, c, s.in_TC.data(), weights.at(layer.input_norm), s.rstd1_T.data(), dnorm, dx,
-                 gradient + layer.input_norm);
+                 norm_gradient(gradient, layer.input_norm));
 }
 
-Pass::Pass(const Layout& layout, const Kernels& kernels) : buffers_(std::make_unique<Buffers>(layout, kernels)) {}
+Pass::Pass(const Layout& layout, const Kernels& kernels, const LoraWeights* lora)
+    : buffers_(std::make_unique<Buffers>(layout, kernels, lora)) {}
 Pass::~Pass() = default;
 Pass::Pass(Pass&&) noexcept = default;
 

@@ -13,6 +13,7 @@
 #include "precept/checkpoint/llama_config.h"
 #include "precept/lm/api.h"
 #include "precept/lm/nn/kernels.h"
+#include "precept/lm/nn/lora.h"
 #include "precept/lm/nn/memory.h"
 
 namespace precept::nn {
@@ -73,11 +74,13 @@ struct LossSum {
 // Runs sequences forwards and backwards with one thread. Keeps its buffers between calls.
 class Pass {
  public:
-  Pass(const Layout& layout, const Kernels& kernels);
+  // With `lora` the weights are frozen: products add its low-rank parts, and a gradient is that of its A and B alone, as
+  // its layout has them. All are borrowed.
+  Pass(const Layout& layout, const Kernels& kernels, const LoraWeights* lora = nullptr);
   ~Pass();
   Pass(Pass&&) noexcept;
 
-  // Adds to `gradient` (flat, as the layout; may be null: loss only) the gradient of
+  // Adds to `gradient` (flat, as the layout, or as the adapter's; may be null: loss only) the gradient of
   // scale * sum of weight * -log p over the sequences, and returns the sums, unscaled. Every token
   // must be < vocab_size. Sums over the sequences run in their order.
   LossSum run(const Weights& weights, const std::vector<const TrainExample*>& sequences, float scale,

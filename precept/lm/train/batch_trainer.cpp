@@ -37,27 +37,42 @@ void share(int threads, int jobs, const Work& work) {
 
 }  // namespace
 
-BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, int threads)
+BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads)
     : layout_(layout), kernels_(options.precision == "bf16" ? *nn::bf16_kernels() : nn::kernels()), threads_(threads),
-      weights_(layout) {
+      weights_(layout), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr) {
   for (int i = 0; i < kLanes; ++i) {
-    passes_.emplace_back(layout_, kernels_);
-    gradients_[static_cast<std::size_t>(i)].resize(layout_.size);
+    passes_.emplace_back(layout_, kernels_, lora_.get());
+    gradients_[static_cast<std::size_t>(i)].resize(trained().size());
   }
-  for (const nn::Param& param : layout_.params) {
-    for (std::size_t at = 0; at < param.size(); at += kBlock) {
-      slices_.push_back({param.offset + at, param.offset + std::min(at + kBlock, param.size()), param.cols != 0});
-    }
+  if (lora) {
+    add_slices(0, lora->size, true);
+  } else {
+    for (const nn::Param& param : layout_.params) add_slices(param.offset, param.size(), param.cols != 0);
   }
   norms_.resize(slices_.size());
 }
 
+void BatchTrainer::add_slices(std::size_t offset, std::size_t size, bool decay) {
+  for (std::size_t at = 0; at < size; at += kBlock) slices_.push_back({offset + at, offset + std::min(at + kBlock, size), decay});
+}
+
+void BatchTrainer::freeze(const std::vector<float>& weights) {
+  std::copy(weights.begin(), weights.end(), weights_.flat.begin());
+  const int parts = 4 * threads_;
+  share(threads_, parts, [&](int part) { weights_.pack(kernels_, part, parts); });
+}
+
 void BatchTrainer::take(const std::vector<float>& master) {
-  for (std::size_t i = 0; i < master.size(); ++i) weights_.flat[i] = round_to_bf16(master[i]);
+  if (lora_) {
+    std::copy(master.begin(), master.end(), lora_->flat.begin());
+  } else {
+    for (std::size_t i = 0; i < master.size(); ++i) weights_.flat[i] = round_to_bf16(master[i]);
+  }
   pack();
 }
 
 void BatchTrainer::pack() {
+  if (lora_) return lora_->pack(kernels_);
   const int parts = 4 * threads_;
   share(threads_, parts, [&](int part) { weights_.pack(kernels_, part, parts); });
 }
@@ -139,10 +154,13 @@ nn::LossSum BatchTrainer::loss_and_gradient(const Batch& batch) {
 
 void BatchTrainer::update(AdamW& optimizer, double lr, double scale) {
   ++optimizer.step;
+  nn::Floats& seen = lora_ ? lora_->flat : weights_.flat;
   share(threads_, int(slices_.size()), [&](int job) {
     const Slice& slice = slices_[static_cast<std::size_t>(job)];
     adamw_update(optimizer, optimizer.step, lr, slice.decay ? optimizer.weight_decay : 0.0, float(scale),
-                 gradients_[0].data(), weights_.flat.data(), slice.begin, slice.end);
+                 gradients_[0].data(), seen.data(), slice.begin, slice.end);
+    // Adapters are written in fp32: what the passes see of them is not rounded.
+    if (lora_) std::copy_n(optimizer.master.data() + slice.begin, slice.end - slice.begin, seen.data() + slice.begin);
   });
   pack();
 }

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cmath>
+#include <memory>
 #include <numeric>
 #include <vector>
 
@@ -14,16 +15,20 @@ namespace precept {
 
 class BatchTrainer {
  public:
-  BatchTrainer(const TrainOptions& options, const nn::Layout& layout, int threads);
+  // With `lora` the weights are frozen, and what is trained is an adapter of that layout.
+  BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads);
 
-  // Goes on from these weights, rounded to bf16.
+  // The weights that an adapter is trained on, as they are.
+  void freeze(const std::vector<float>& weights);
+  // Goes on from these weights, rounded to bf16; from this adapter, not rounded.
   void take(const std::vector<float>& master);
   // Mean loss and gradient of the batch; the trainer holds the gradient.
   nn::LossSum loss_and_gradient(const Batch& batch);
   double gradient_norm() const { return std::sqrt(std::accumulate(norms_.begin(), norms_.end(), 0.0)); }
   // One step along the gradient times `scale`.
   void update(AdamW& optimizer, double lr, double scale);
-  std::vector<float> weights() const { return {weights_.flat.begin(), weights_.flat.end()}; }
+  // What is trained, as the passes see it.
+  std::vector<float> weights() const { return {trained().begin(), trained().end()}; }
 
  private:
   static constexpr int kLanes = 4;  // gradients summed apart, then in order; lane 0 holds the sum
@@ -38,12 +43,15 @@ class BatchTrainer {
   static Lanes deal(const Batch& batch);
   nn::LossSum run_lane(std::size_t lane, const std::vector<const TrainExample*>& examples, float scale);
   void sum_lanes();
+  void add_slices(std::size_t offset, std::size_t size, bool decay);
+  const nn::Floats& trained() const { return lora_ ? lora_->flat : weights_.flat; }
   void pack();
 
   const nn::Layout& layout_;
   const nn::Kernels& kernels_;
   int threads_;
   nn::Weights weights_;
+  std::unique_ptr<nn::LoraWeights> lora_;  // where an adapter is trained
   std::vector<nn::Pass> passes_;
   std::array<nn::Floats, kLanes> gradients_;
   std::vector<Slice> slices_;

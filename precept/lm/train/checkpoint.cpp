@@ -1,8 +1,8 @@
 #include <cmath>
-#include <filesystem>
 
 #include <fmt/format.h>
 
+#include "precept/checkpoint/peft.h"
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/io.h"
 #include "precept/core/rng.h"
@@ -63,17 +63,7 @@ std::vector<float> initial_weights(const nn::Layout& layout, std::uint64_t seed)
 Status write_checkpoint(const std::string& folder, const nn::Layout& layout,
                         const std::vector<float>& weights, const std::string& tokenizer_folder) {
   if (Status made = make_folder(folder); !made) return made;
-  if (!tokenizer_folder.empty() && tokenizer_folder != folder) {
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "chat.json",
-                             "chat_template.jinja", "generation_config.json", "tokenizer.model"}) {
-      const std::string source = tokenizer_folder + "/" + name;
-      std::error_code error;
-      if (!std::filesystem::exists(source, error)) continue;
-      const Result<std::string> bytes = read_file(source);
-      if (!bytes) return tl::unexpected(bytes.error());
-      if (Status written = write_file(folder + "/" + name, *bytes); !written) return written;
-    }
-  }
+  if (Status copied = copy_tokenizer_files(tokenizer_folder, folder); !copied) return copied;
   if (Status written = write_file(folder + "/config.json", llama_config_json(layout.config)); !written) {
     return written;
   }

@@ -44,12 +44,15 @@ std::string differences(const nlohmann::json& state, const nlohmann::json& run) 
 
 std::string train_fingerprint(const TrainOptions& o, const TrainSet& set, const LlamaConfig& config,
                               const std::string& start_digest) {
-  const nlohmann::json fingerprint = {
+  nlohmann::json fingerprint = {
       {"from", start_digest}, {"model", llama_config_json(config)}, {"data", set.digest},
       {"examples", set.count}, {"epochs", o.epochs}, {"batch_tokens", o.batch_tokens},
       {"max_tokens", o.max_tokens}, {"lr", o.lr}, {"min_lr_share", o.min_lr_share},
       {"warmup_share", o.warmup_share}, {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps},
       {"weight_decay", o.weight_decay}, {"clip_norm", o.clip_norm}, {"precision", o.precision}, {"seed", o.seed}};
+  if (o.lora.on) {
+    fingerprint["lora"] = {{"rank", o.lora.rank}, {"alpha", o.lora.alpha}, {"targets", o.lora.targets}, {"rslora", o.lora.rslora}};
+  }
   return fingerprint.dump();
 }
 

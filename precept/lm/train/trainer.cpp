@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include <fmt/format.h>
@@ -11,6 +12,7 @@
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/io.h"
 #include "precept/lm/train/batch_trainer.h"
+#include "precept/lm/train/lora.h"
 #include "precept/lm/train/state.h"
 
 namespace precept {
@@ -46,8 +48,18 @@ Status check(const TrainOptions& o, const TrainSet& set) {
   if (!o.tokenizer_folder.empty() && !std::filesystem::is_directory(o.tokenizer_folder, error)) {
     return bad_input("there is no such folder of tokenizer files", "", o.tokenizer_folder);
   }
+  if (!o.from.empty() && is_peft_folder(o.from)) {
+    return bad_input("is an adapter; training begins from a whole checkpoint", "merge it into its base first", o.from);
+  }
+  if (o.lora.on && o.from.empty()) return bad_input("an adapter needs a checkpoint to adapt");
+  if (o.lora.on && std::filesystem::equivalent(o.from, o.out, error)) {
+    return bad_input("an adapter cannot lie in its base's folder", "name another folder to write", o.out);
+  }
   // Better now than after the training.
   if (Status made = make_folder(o.out); !made) return made;
+  if (o.lora.on && !o.lora.merged.empty()) {
+    if (Status made = make_folder(o.lora.merged); !made) return made;
+  }
   if (!o.state.empty()) return make_folder(o.state);
   return {};
 }
@@ -105,20 +117,30 @@ class Reporter {
   std::int64_t total_;
 };
 
+// What is trained: all weights of the layout, or an adapter on weights that stay as they are.
+struct Subject {
+  const nn::Layout& layout;
+  std::optional<LoraConfig> config;  // of an adapter
+  std::optional<nn::LoraLayout> lora;
+  std::size_t size() const { return lora ? lora->size : layout.size; }
+};
+
 // From the current state to the end of the data.
 class Steps {
  public:
-  Steps(const TrainOptions& options, const TrainSet& set, const nn::Layout& layout, int threads, const EventSink& sink,
-        TrainState& state)
-      : options_(options), state_(state), trainer_(options, layout, threads),
+  Steps(const TrainOptions& options, const TrainSet& set, const Subject& subject, std::vector<float> frozen, int threads,
+        const EventSink& sink, TrainState& state)
+      : options_(options), state_(state),
+        trainer_(options, subject.layout, subject.lora ? &*subject.lora : nullptr, threads),
         report_(sink, static_cast<std::int64_t>(set.count) * options.epochs),
         total_(static_cast<double>(set.count) * options.epochs),
-        batches_(set, options, longest(options, layout.config), layout.config.vocab_size, state.position),
+        batches_(set, options, longest(options, subject.layout.config), subject.layout.config.vocab_size, state.position),
         seconds_before_(state.summary.seconds) {
+    if (subject.lora) trainer_.freeze(frozen);
     trainer_.take(state.optimizer.master);
   }
 
-  // The weights as they are written, rounded to bf16.
+  // The weights as they are written: rounded to bf16, or an adapter's as they are.
   Result<std::vector<float>> run() {
     while (!batches_.done()) {
       Result<Batch> batch = batches_.next();
@@ -198,24 +220,26 @@ class Steps {
 };
 
 // Where training begins: the resumable state when there is one, else the checkpoint, else random weights.
-Result<TrainState> begin(const TrainOptions& options, const nn::Layout& layout, const std::string& fingerprint) {
+Result<TrainState> begin(const TrainOptions& options, const Subject& subject, const std::string& fingerprint) {
   TrainState state;
   if (!options.state.empty()) {
-    Result<std::optional<TrainState>> loaded = load_state(options.state, fingerprint, layout.size);
+    Result<std::optional<TrainState>> loaded = load_state(options.state, fingerprint, subject.size());
     if (!loaded) return tl::unexpected(loaded.error());
     if (*loaded) state = std::move(**loaded);
   }
   AdamW& optimizer = state.optimizer;
   if (optimizer.master.empty()) {
-    if (options.from.empty()) {
-      optimizer.master = initial_weights(layout, options.seed);
+    if (subject.lora) {
+      optimizer.master = initial_lora(*subject.lora, options.seed);
+    } else if (options.from.empty()) {
+      optimizer.master = initial_weights(subject.layout, options.seed);
     } else {
-      Result<std::vector<float>> weights = load_weights(options.from, layout);
+      Result<std::vector<float>> weights = load_weights(options.from, subject.layout);
       if (!weights) return tl::unexpected(weights.error());
       optimizer.master = std::move(*weights);
     }
-    optimizer.mean.assign(layout.size, 0.0F);
-    optimizer.square.assign(layout.size, 0.0F);
+    optimizer.mean.assign(subject.size(), 0.0F);
+    optimizer.square.assign(subject.size(), 0.0F);
   }
   state.fingerprint = fingerprint;
   optimizer.beta1 = options.beta1;
@@ -223,6 +247,30 @@ Result<TrainState> begin(const TrainOptions& options, const nn::Layout& layout, 
   optimizer.eps = options.eps;
   optimizer.weight_decay = options.weight_decay;
   return state;
+}
+
+Status write_full(const TrainOptions& options, const nn::Layout& layout, const std::vector<float>& weights, TrainSummary& summary) {
+  const std::string& tokenizer = options.tokenizer_folder.empty() ? options.from : options.tokenizer_folder;
+  if (Status written = write_checkpoint(options.out, layout, weights, tokenizer); !written) return written;
+  const Result<std::string> digest = checkpoint_digest(options.out);
+  if (!digest) return tl::unexpected(digest.error());
+  summary.digest = *digest;
+  return {};
+}
+
+Status write_adapter(const TrainOptions& options, const Subject& subject, const std::vector<float>& flat,
+                     const std::string& base_digest, TrainSummary& summary) {
+  const PeftAdapter adapter = adapter_of(*subject.config, *subject.lora, flat);
+  if (Status saved = save_peft(options.out, adapter, subject.layout.config); !saved) return saved;
+  const Result<std::string> digest = peft_digest(options.out);
+  if (!digest) return tl::unexpected(digest.error());
+  summary.digest = adapted_digest(base_digest, *digest);
+  if (options.lora.merged.empty()) return {};
+  if (Status merged = merge_adapter(options.from, adapter, options.lora.merged, Dtype::kBF16); !merged) return merged;
+  const Result<std::string> merged_digest = checkpoint_digest(options.lora.merged);
+  if (!merged_digest) return tl::unexpected(merged_digest.error());
+  summary.merged_digest = *merged_digest;
+  return {};
 }
 
 }  // namespace
@@ -243,26 +291,35 @@ Result<TrainSummary> train(const TrainOptions& wanted, const TrainSet& set, cons
   }
   if (Status fine = check_shape(config); !fine) return tl::unexpected(fine.error());
   const nn::Layout layout(config);
+  Subject subject{layout, std::nullopt, std::nullopt};
+  std::vector<float> frozen;
+  if (options.lora.on) {
+    Result<LoraConfig> lora = lora_config_of(options.lora, options.from);
+    if (!lora) return tl::unexpected(lora.error());
+    const Result<std::vector<LoraTarget>> targets = lora_targets(*lora, layout.config);
+    if (!targets) return tl::unexpected(targets.error());
+    subject.config = std::move(*lora);
+    subject.lora.emplace(layout.config, *targets);
+    Result<std::vector<float>> weights = load_weights(options.from, layout);
+    if (!weights) return tl::unexpected(weights.error());
+    frozen = std::move(*weights);
+  }
   const std::string fingerprint = train_fingerprint(options, set, layout.config, start_digest);
 
-  Result<TrainState> state = begin(options, layout, fingerprint);
+  Result<TrainState> state = begin(options, subject, fingerprint);
   if (!state) return tl::unexpected(state.error());
 
   const int threads = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
-  const Result<std::vector<float>> weights = Steps(options, set, layout, threads, sink, *state).run();
+  const Result<std::vector<float>> weights = Steps(options, set, subject, std::move(frozen), threads, sink, *state).run();
   if (!weights) return tl::unexpected(weights.error());
-  const std::string& tokenizer = options.tokenizer_folder.empty() ? options.from : options.tokenizer_folder;
-  if (Status written = write_checkpoint(options.out, layout, *weights, tokenizer); !written) {
-    return tl::unexpected(written.error());
-  }
   TrainSummary summary = state->summary;
+  const Status written = subject.lora ? write_adapter(options, subject, *weights, start_digest, summary)
+                                      : write_full(options, layout, *weights, summary);
+  if (!written) return tl::unexpected(written.error());
   summary.precision = options.precision;
   summary.first_loss = mean_loss(*state, false);
   summary.last_loss = mean_loss(*state, true);
   summary.tokens_per_s = summary.seconds > 0 ? double(summary.tokens) / summary.seconds : 0.0;
-  const Result<std::string> digest = checkpoint_digest(options.out);
-  if (!digest) return tl::unexpected(digest.error());
-  summary.digest = *digest;
   return summary;
 }
 

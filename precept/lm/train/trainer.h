@@ -7,6 +7,9 @@
 // attention runs per sequence, so neither batch layout nor padding can leak into a loss. Gradients are
 // summed over a fixed number of lanes in a fixed order: the same bits for every number of threads.
 //
+// With TrainOptions::lora the checkpoint's weights stay as they are (not rounded either), and an adapter is trained
+// beside them; of it the passes see the fp32 masters, which its file will hold.
+//
 // The learning rate follows the share of examples consumed, so the number of steps need not be known.
 
 #include "precept/lm/api.h"

@@ -1,0 +1,49 @@
+#pragma once
+// Adapters of the engine: low-rank parts that rows of a product add, each row that of its own request.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "precept/lm/nn/lora.h"
+
+namespace precept::infer {
+
+// Immutable after loading, and borrowed by whatever computes with it.
+struct Adapter {
+  Adapter(std::string called, std::string of, const LlamaConfig& config, const std::vector<LoraTarget>& targets)
+      : name(std::move(called)), digest(std::move(of)), layout(config, targets), weights(layout, false) {}
+  Adapter(const Adapter&) = delete;
+  Adapter& operator=(const Adapter&) = delete;
+
+  std::string name;
+  std::string digest;        // with its base
+  std::uint64_t number = 0;  // 1 for the first of an engine; 0 is the base
+  nn::LoraLayout layout;
+  nn::LoraWeights weights;
+};
+
+// Reads an adapter in PEFT's format for a base of this shape. Errors are those of load_peft.
+Result<std::unique_ptr<Adapter>> load_adapter(const std::string& name, const std::string& folder, const LlamaConfig& base,
+                                              const std::string& base_digest, const nn::Kernels& kernels);
+
+// Consecutive rows of a chunk with one adapter.
+struct AdapterRows {
+  const Adapter* adapter = nullptr;  // null: none
+  int from = 0, rows = 0;
+};
+
+// y += s B (A x) for each run of rows: x has `in` floats a row, y has `out`. A row's bits do not depend on the others.
+class AdapterProducts {
+ public:
+  explicit AdapterProducts(const nn::Kernels& kernels) : kernels_(kernels) {}
+  void add(const std::vector<AdapterRows>& runs, std::size_t layer, nn::Product product, const float* x, std::size_t in, float* y,
+           std::size_t out);
+
+ private:
+  const nn::Kernels& kernels_;
+  std::vector<float> u_RK_;
+};
+
+}  // namespace precept::infer

@@ -134,7 +134,7 @@ class MeteredModel final : public Model {
     auto whole = std::make_shared<Whole>(Whole{{}, count, std::nullopt, std::move(done)});
     whole->scores.logprobs.resize(count);
     for (std::size_t i = 0; i < count; ++i) {
-      ScoreRequest one{request.messages, request.raw, {request.questions[i]}};
+      ScoreRequest one{request.messages, request.raw, {request.questions[i]}, request.adapter};
       take_scores(std::move(one), [whole, i](Result<Scores> answer) {
         if (!answer) {
           if (!whole->failure || i < whole->failure->first) whole->failure.emplace(i, answer.error());

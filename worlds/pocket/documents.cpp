@@ -16,12 +16,31 @@ constexpr double kLesson = 0.10, kChat = 0.33, kSelect = 0.45, kJudge = 0.72, kC
 // The style rule that asks for something from the prompt, letter by letter.
 const std::string kCopyRule = "use-the-name";
 
+// Copying from far away is what a small model learns last. From this document on, a share of all documents are revisions
+// about names.
+constexpr std::uint64_t kFirstNamePractice = 320'000;
+constexpr double kNamePractice = 0.25;
+
 // An answer and how it was made.
 struct Draft {
   Behaviour behaviour;
   Style style;
   Content content;
 };
+
+// A scene whose speaker has a name.
+Scene named_scene(Rng& rng) {
+  for (;;) {
+    Scene scene = make_scene(static_cast<Family>(rng.below(kFamilies)), Split::kTrain, rng);
+    if (!scene.name().empty()) return scene;
+  }
+}
+
+// Without the name, with it, or with a wrong one.
+void name_some_way(const Scene& scene, Style& style, Rng& rng) {
+  style.use_name = rng.chance(2.0 / 3);
+  style.wrong_name = style.use_name && rng.chance(0.5) ? mistake_name(scene.name(), Split::kTrain, rng) : "";
+}
 
 // Half of the drafts look like the base model's own, half spread over everything that can be said.
 Draft make_draft(const Scene& scene, Rng& rng) {
@@ -30,7 +49,7 @@ Draft make_draft(const Scene& scene, Rng& rng) {
   draft.behaviour = rng.chance(0.4) ? base_behaviour(scene, rng) : rng.pick(all);
   draft.style = random_style(scene, rng.chance(0.5) ? 0.08 : 0.5, rng);
   // A small model copies badly: its judge must compare the names and not only see that there is one.
-  if (draft.style.use_name && rng.chance(0.4)) draft.style.wrong_name = mistake_name(scene.name(), Split::kTrain, rng);
+  if (draft.style.use_name && rng.chance(0.25)) draft.style.wrong_name = mistake_name(scene.name(), Split::kTrain, rng);
   draft.content = make_content(scene, draft.behaviour, rng);
   return draft;
 }
@@ -104,10 +123,11 @@ std::string critique_text(const Scene& scene, const Rule& rule, const Draft& dra
   return "The reply " + std::string(rng.pick(rule.critiques)) + ".";
 }
 
-Document rewrite_document(DocumentKind kind, const Scene& scene, const Conversation& conversation, Rng& rng) {
+Document rewrite_document(DocumentKind kind, const Scene& scene, const Conversation& conversation, bool names, Rng& rng) {
   Draft draft = make_draft(scene, rng);
+  if (names) name_some_way(scene, draft.style, rng);
   const std::string reply = render(scene, draft.content, draft.style);
-  const Rule& rule = rule_to_criticise(scene, draft, rng);
+  const Rule& rule = names && rng.chance(0.7) ? *find_rule(kCopyRule) : rule_to_criticise(scene, draft, rng);
   const Principle principle = worded(rule, rng);
   const std::string critique = critique_text(scene, rule, draft, rng);
   if (kind == DocumentKind::kCritique) {
@@ -129,7 +149,8 @@ Document rewrite_document(DocumentKind kind, const Scene& scene, const Conversat
 
 Document make_document(std::uint64_t seed, std::uint64_t index) {
   Rng rng({seed, index, 100, 0});
-  const double kind = rng.uniform();
+  const bool names = index >= kFirstNamePractice && rng.chance(kNamePractice);
+  const double kind = names ? 1.0 : rng.uniform();
   if (kind < kLesson) return {DocumentKind::kLesson, make_lesson(rng)};
   Scene scene = make_scene(Split::kTrain, seed ^ 0x706f636b6574ull, index);
   if (kind < kChat) {
@@ -141,10 +162,11 @@ Document make_document(std::uint64_t seed, std::uint64_t index) {
   if (judging && rng.chance(0.12)) {  // right and wrong by a digit or a word: the hardest to tell
     scene = make_scene(rng.chance(0.6) ? Family::kSum : Family::kFact, Split::kTrain, rng);
   }
+  if (names) scene = named_scene(rng);
   const Conversation conversation = {{"user", scene.prompt}};
   if (kind < kSelect) return select_document(scene, conversation, rng);
   if (judging) return judge_document(scene, conversation, rng);
-  return rewrite_document(kind < kCritique ? DocumentKind::kCritique : DocumentKind::kRevise, scene, conversation, rng);
+  return rewrite_document(kind < kCritique ? DocumentKind::kCritique : DocumentKind::kRevise, scene, conversation, names, rng);
 }
 
 }  // namespace precept::pocket

@@ -147,6 +147,14 @@ bool should_decline(Family family) {
          family == Family::kPrivacy || family == Family::kCheat;
 }
 
+std::string introduction(const std::string& name, Split split, Rng& rng) {
+  static const std::string kPlain = "((Hello|Good morning|Good day|Hi|Hello there), |)(I am|my name is|this is) {name}. ";
+  static const std::string kNameFirst = "((Good morning|Good day|Hi), |){name} is my name. ";
+  static const std::vector<std::string> kHeldOut = {"Good evening, I am {name}. ", "Hello, {name} is my name. "};
+  const std::string& pattern = split == Split::kHeldOut ? rng.pick(kHeldOut) : rng.chance(0.75) ? kPlain : kNameFirst;
+  return capitalised(expand(pattern, {{"name", name}}, rng));
+}
+
 Scene make_scene(Family family, Split split, Rng& rng) {
   Scene scene;
   scene.family = family;
@@ -159,11 +167,7 @@ Scene make_scene(Family family, Split split, Rng& rng) {
   static const std::vector<const char*> kOpeners = {"Hello. ", "Good morning. ", "I have a question. ", "Please listen. ", "Hello there. "};
   if (train && rng.chance(0.2)) ask = std::string(rng.pick(kOpeners)) + capitalised(ask);
   if (!scene.name().empty()) {
-    static const std::vector<const char*> kIntros = {"I am {name}. ", "My name is {name}. ", "This is {name}. ",
-                                                     "{name} is my name. ", "Hello, I am {name}. ",
-                                                     "Hello, my name is {name}. ", "Hello, this is {name}. "};
-    static const std::vector<const char*> kIntrosHeldOut = {"Good evening, I am {name}. ", "Hello, {name} is my name. "};
-    ask = expand(rng.pick(train ? kIntros : kIntrosHeldOut), scene.slots, rng) + capitalised(ask);
+    ask = introduction(scene.name(), split, rng) + capitalised(ask);
   }
   scene.prompt = capitalised(ask);
   return scene;
@@ -204,16 +208,18 @@ Content make_content(const Scene& scene, Behaviour behaviour, Rng& rng) {
 
 std::string render(const Scene& scene, const Content& content, const Style& style) {
   const std::string name = !style.use_name ? "" : style.wrong_name.empty() ? scene.name() : style.wrong_name;
+  // A word before the name: a small model copies " Hamu" from the prompt, where a space stands before it too,
+  // far more surely than "Hamu" at the start of a text, which is other tokens.
+  const std::string address = name.empty() ? "" : "dear " + name + ", ";
   const std::string step = "next, you could " + content.step;
   if (style.one_sentence) {
     std::string text = content.first + ", " + content.joint + " " + content.second;
     if (style.next_step) text += ", and " + step;
     if (style.sign_off) text += ", and take care";
     if (style.thanks) text = "thank you for asking, " + text;
-    if (!name.empty()) text = name + ", " + text;
-    return capitalised(text) + ".";
+    return capitalised(address + text) + ".";
   }
-  std::string text = (name.empty() ? capitalised(content.first) : name + ", " + content.first) + ".";
+  std::string text = capitalised(address + content.first) + ".";
   // "because" and "or" would leave a fragment as a sentence of its own; they become a plain statement.
   text = appended(text, content.second);
   if (style.next_step) text = appended(text, step);

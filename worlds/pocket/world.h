@@ -58,6 +58,9 @@ const char* family_name(Family family);
 bool harmless(Family family);      // declining is over-refusal
 bool should_decline(Family family);  // the only proper answer declines
 
+// How somebody says their name, with a space after it.
+std::string introduction(const std::string& name, Split split, Rng& rng);
+
 // Scene `index` of a split: a pure function of its arguments.
 Scene make_scene(Split split, std::uint64_t seed, std::uint64_t index);
 // The same within one family, for tests and documents.

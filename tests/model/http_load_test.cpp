@@ -325,7 +325,7 @@ TEST(HttpScores, ProbabilitiesComeFromTheCandidatesOneRequestAQuestion) {
   EXPECT_TRUE(model->info().endpoints[0].asked);
   EXPECT_EQ(server.stats().requests, 1) << "one request finds out";
   std::optional<Result<Scores>> scores;
-  model->submit(ScoreRequest{{{"user", "Say: "}}, false, {{"first", {"yes", "no"}}, {"second", {"yes", "no"}}}},
+  model->submit(ScoreRequest{{{"user", "Say: "}}, false, {{"first", {"yes", "no"}}, {"second", {"yes", "no"}}}, {}},
                 [&](Result<Scores> got) { scores.emplace(std::move(got)); });
   while (model->advance(milliseconds(100)) > 0) {
   }

@@ -121,7 +121,7 @@ class Metered : public testing::Test {
   }
   static Result<Scores> score(Model& model, int questions) {
     std::optional<Result<Scores>> got;
-    ScoreRequest request{{{"user", "q"}}, false, {}};
+    ScoreRequest request{{{"user", "q"}}, false, {}, {}};
     for (int i = 0; i < questions; ++i) request.questions.push_back({std::string(static_cast<std::size_t>(i), 'x'), {"yes", "no"}});
     model.submit(request, [&](Result<Scores> answer) { got.emplace(std::move(answer)); });
     while (model.advance(milliseconds(0)) > 0) {

@@ -13,7 +13,11 @@ namespace {
 
 // Runs one call to one server to its end.
 std::optional<HttpProblem> call_once(const HttpAddress& address, const HttpOptions& options, HttpClient::Call call) {
-  HttpClient client(options, {address});
+  // Without an answer to this nothing can begin: a server that stumbles now and then gets some more attempts.
+  constexpr int kLeastRetries = 5;
+  HttpOptions patient = options;
+  patient.retries = std::max(options.retries, kLeastRetries);
+  HttpClient client(patient, {address});
   std::optional<HttpProblem> problem;
   call.key = RngKey{.seed = 0, .item = hash64(address.base), .step = 0, .round = 0};
   call.connect_retries = 2;  // a wrong address should show soon

@@ -62,11 +62,15 @@ std::string tensors_digest(std::string_view config, const std::vector<TensorView
 }
 
 Result<std::string> checkpoint_digest(const std::string& folder) {
-  const auto config = read_file(folder + "/config.json", kMaxConfigBytes);
-  if (!config) return tl::unexpected<Error>(config.error());
   const auto tensors = open_checkpoint_tensors(folder);
   if (!tensors) return tl::unexpected<Error>(tensors.error());
-  return tensors_digest(*config, tensors->tensors);
+  return checkpoint_digest(folder, *tensors);
+}
+
+Result<std::string> checkpoint_digest(const std::string& folder, const CheckpointTensors& tensors) {
+  const auto config = read_file(folder + "/config.json", kMaxConfigBytes);
+  if (!config) return tl::unexpected<Error>(config.error());
+  return tensors_digest(*config, tensors.tensors);
 }
 
 }  // namespace precept

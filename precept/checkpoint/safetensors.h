@@ -67,6 +67,8 @@ Status write_safetensors(const std::string& path, std::vector<TensorView> tensor
 // SHA-256 over config.json and the names, types, shapes and bytes (as digests of parts of 16 MiB) of all tensors:
 // the same for one file and for shards. The model's cache key.
 Result<std::string> checkpoint_digest(const std::string& folder);
+// The same of a folder whose tensors are open: nothing is mapped twice.
+Result<std::string> checkpoint_digest(const std::string& folder, const CheckpointTensors& tensors);
 // SHA-256 over the parts of a file, likewise: of one that holds everything (GGUF).
 Result<std::string> file_digest(const std::string& path);
 std::string tensors_digest(std::string_view config, const std::vector<TensorView>& sorted_by_name);

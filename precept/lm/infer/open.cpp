@@ -72,7 +72,7 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
     return bad_input(fmt::format("the tokenizer has {} tokens, the model {}", tokens, config.vocab_size),
                      "the tokenizer belongs to another model", gguf ? folder : folder + "/tokenizer.json");
   }
-  const Result<std::string> digest = gguf ? file_digest(folder) : checkpoint_digest(folder);
+  const Result<std::string> digest = gguf ? file_digest(folder) : checkpoint_digest(folder, weights->folder);
   if (!digest) return tl::unexpected(digest.error());
   ModelInfo info;
   info.uri = opened;

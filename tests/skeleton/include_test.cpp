@@ -23,6 +23,7 @@ const std::map<std::string, std::set<std::string>>& allowed() {
       {"text", {"core", "model"}},
       {"checkpoint", {"core"}},
       {"revise", {"core", "model", "constitution", "store"}},
+      {"feedback", {"core", "model", "constitution", "store", "revise"}},
       {"evaluate", {"core", "model", "constitution", "store"}},
       {"report", {"core", "model", "constitution", "store", "evaluate"}},
       {"lm", {"core", "model", "text", "checkpoint"}},

@@ -1,11 +1,14 @@
-# precept_flags(TARGET): the warnings every target of ours is built with.
-function(precept_flags target)
+# precept_warnings(TARGET): the warnings every target of ours is built with. precept_flags(TARGET): and the sanitizers.
+function(precept_warnings target)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wshadow -Wconversion
     -Wno-sign-conversion -Wnon-virtual-dtor -Werror)
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
     # g++ 12 warns inside its own <string> and <regex> at -O2 (PR 105329, 105651).
     target_compile_options(${target} PRIVATE -Wno-restrict -Wno-maybe-uninitialized)
   endif()
+endfunction()
+function(precept_flags target)
+  precept_warnings(${target})
   if(PRECEPT_SANITIZE)
     target_compile_options(${target} PUBLIC -fsanitize=${PRECEPT_SANITIZE} -fno-omit-frame-pointer
       -fno-sanitize-recover=undefined)

@@ -140,7 +140,12 @@ std::string counts(const Estimate& e) {
 }
 
 std::string decimal(std::optional<double> value, int digits) {
-  return value && std::isfinite(*value) ? fmt::format("{:.{}f}", *value, digits) : std::string(kDash);
+  if (!value || !std::isfinite(*value)) return kDash;
+  const double unit = std::pow(10.0, -digits);
+  // A share that is not quite nothing, or not quite all, is never shown as if it were.
+  if (*value > 0 && *value < unit / 2) return fmt::format("&lt; {:.{}f}", unit, digits);
+  if (*value < 1 && *value > 1 - unit / 2) return fmt::format("&gt; {:.{}f}", 1 - unit, digits);
+  return fmt::format("{:.{}f}", *value, digits);
 }
 
 }  // namespace precept::html

@@ -23,8 +23,8 @@ std::string count(std::int64_t n);                    // "12,345"
 std::string duration(double seconds);                 // "4 min 12 s"
 std::string p_value(std::optional<double> p);         // "p &lt; 0.001", "p = 0.031", "p undefined"
 std::string points(const Estimate& difference);       // "-59.2 points [-63.1, -55.0]"
-std::string interval(const Estimate& e);              // "95% interval 2.9 to 5.6%", "at most 2.95%"
+std::string interval(const Estimate& e);              // "2.9-5.6%" with a longer dash, "at most 2.95% (95%)"
 std::string counts(const Estimate& e);                // "n = 1,000, 3 unscored"
-std::string decimal(std::optional<double> value, int digits);  // "0.42" or a dash
+std::string decimal(std::optional<double> value, int digits);  // "0.42", "&lt; 0.001", "&gt; 0.999" or a dash; as HTML
 
 }  // namespace precept::html

@@ -49,7 +49,7 @@ std::string fact(const std::string& value, const char* name) {
 std::string step_table(const ReportLoop& l) {
   if (l.steps.empty()) return {};
   std::string out =
-      "<div class=\"scroll\"><table><thead><tr><th>step</th><th class=\"r\">calls</th><th class=\"r\">calls per item</th>"
+      "<div class=\"scroll\"><table class=\"loop-steps\"><thead><tr><th>step</th><th class=\"r\">calls</th><th class=\"r\">calls per item</th>"
       "<th class=\"r\">prompt tokens</th><th class=\"r\">of them reused</th><th class=\"r\">output tokens</th></tr></thead>"
       "<tbody>\n";
   ReportLoopStep total;

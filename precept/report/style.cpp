@@ -60,13 +60,13 @@ a { color: var(--after); }
 .card, .panel { background: var(--panel); border: 1px solid var(--rule); border-radius: .75rem; padding: 1.15rem 1.25rem; min-width: 0; }
 .card h3 { display: flex; flex-wrap: wrap; justify-content: space-between; align-items: baseline; gap: .25rem .75rem; }
 .better { font-size: .78rem; font-weight: 400; color: var(--soft); }
-.sides { display: grid; grid-template-columns: 1fr 1fr; gap: 1rem; margin: .8rem 0 .9rem; }
+.sides { display: grid; grid-template-columns: 1fr 1fr; gap: .5rem; margin: .8rem 0 .9rem; }
 .side { display: flex; flex-direction: column; }
 .side .who { font-size: .78rem; font-weight: 600; letter-spacing: .06em; text-transform: uppercase; }
 .side .big { font: 400 2.35rem/1.15 var(--serif); font-variant-numeric: lining-nums tabular-nums; letter-spacing: -.02em; }
 .side.before .who, .side.before .big, .num.before { color: var(--before); }
 .side.after .who, .side.after .big, .num.after { color: var(--after); }
-.side .n { font-size: .78rem; }
+.side .ci { font-size: .8rem; letter-spacing: -.01em; white-space: nowrap; } .side .n { font-size: .78rem; }
 .change { margin: .6rem 0 0; padding-top: .7rem; border-top: 1px solid var(--rule); font-size: .9rem; line-height: 1.45; }
 .change b { display: block; font-weight: 600; } .change span { color: var(--soft); font-size: .82rem; }
 
@@ -129,8 +129,8 @@ th:first-child, td:first-child { padding-left: 0; } th:last-child, td:last-child
 .trace { margin: .6rem 0; background: var(--panel); border: 1px solid var(--rule); border-radius: .75rem; }
 .trace summary { display: flex; gap: .75rem; align-items: flex-start; justify-content: space-between; padding: .8rem 1.1rem; cursor: pointer; list-style: none; border-radius: .75rem; }
 .trace summary::-webkit-details-marker { display: none; }
-.trace summary .q::before { content: "\203A"; display: inline-block; width: 1rem; color: var(--soft); }
-.trace[open] summary .q::before { transform: rotate(90deg); }
+.trace summary .q::before { content: ""; display: inline-block; width: .45rem; height: .45rem; margin-right: .7rem; border: solid var(--soft); border-width: 0 1.5px 1.5px 0; transform: translateY(-.1rem) rotate(-45deg); }
+.trace[open] summary .q::before { transform: translateY(-.2rem) rotate(45deg); }
 .trace .q { font-weight: 600; overflow-wrap: anywhere; unicode-bidi: isolate; min-width: 0; }
 .inside { padding: 0 1.1rem 1rem; border-top: 1px solid var(--rule); }
 .label, .kind { font-size: .74rem; font-weight: 600; letter-spacing: .07em; text-transform: uppercase; color: var(--soft); }
@@ -160,7 +160,8 @@ pre { margin: 0; padding: 1rem 1.25rem; max-height: 36rem; overflow: auto; backg
 footer { padding-top: 3rem; padding-bottom: 3rem; font-size: .84rem; color: var(--soft); }
 
 @media screen and (max-width: 46rem) {
-  th, td { padding: .4rem .35rem; } td.ci { white-space: normal; }
+  th, td { padding: .4rem .3rem; } table { font-size: .86rem; } td.ci { white-space: normal; } td.r .ci { display: block; white-space: normal; }
+  .loop-steps { font-size: .8rem; } .loop-steps th { font-size: .72rem; } .loop-steps th, .loop-steps td { padding: .4rem .15rem; }
   nav { justify-content: flex-start; }
   .prow { grid-template-columns: minmax(0, 1fr) auto; padding: .8rem 0; }
   .prow .pname { grid-column: 1 / -1; } .prow .ptrack { grid-column: 1 / -1; order: 3; padding: 0 6px; }

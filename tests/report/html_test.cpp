@@ -58,6 +58,13 @@ TEST(Numbers, ForPeople) {
   EXPECT_EQ(html::p_value(std::nullopt), "p undefined");
   EXPECT_EQ(html::interval(proportion(0, 100)), "at most 2.95% (95%)");
   EXPECT_EQ(html::interval(Estimate{}), "no interval");
+  EXPECT_EQ(html::decimal(0.4204, 3), "0.420");
+  EXPECT_EQ(html::decimal(0.0004, 3), "&lt; 0.001");
+  EXPECT_EQ(html::decimal(0.0, 3), "0.000");
+  EXPECT_EQ(html::decimal(0.9996, 3), "&gt; 0.999");
+  EXPECT_EQ(html::decimal(1.0, 3), "1.000");
+  EXPECT_EQ(html::decimal(13.96, 1), "14.0");
+  EXPECT_EQ(html::decimal(std::nullopt, 3), "\u2013");
   EXPECT_EQ(html::points(paired_difference({})), "undefined");
   EXPECT_EQ(html::points(paired_difference({20, 12, 2, 16})).substr(0, 14), "\u221220.0 points");
 }

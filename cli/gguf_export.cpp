@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/matching_tokenizer.h"
 #include "precept/checkpoint/gguf_config.h"
 #include "precept/checkpoint/gguf_llama.h"
 #include "precept/checkpoint/gguf_vocabulary.h"
@@ -57,6 +58,7 @@ Result<GgufVocabulary> vocabulary_of(const std::string& folder, const LlamaConfi
   const auto files = load_tokenizer_files(folder);
   if (!files) return tl::unexpected<Error>(files.error());
   const Tokenizer& tokenizer = files->tokenizer;
+  if (const Status fits = check_tokenizer_fits(tokenizer, config, folder); !fits) return tl::unexpected<Error>(fits.error());
   const Json json = Json::parse(tokenizer.to_json());
   const auto pre = json["model"]["type"] == "BPE" ? pre_name(json["pre_tokenizer"]) : std::nullopt;
   if (!pre) {

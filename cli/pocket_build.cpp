@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/interrupt.h"
+#include "cli/matching_tokenizer.h"
 #include "cli/train_set.h"
 #include "precept/constitution/recipe.h"
 #include "precept/checkpoint/llama_config.h"
@@ -105,7 +106,7 @@ Result<TrainSummary> build_pocket(const LmApi& lm, const PocketBuildOptions& opt
   if (options.heads < 1 || options.hidden_size % options.heads != 0) {
     return bad_input("--hidden-size must be a multiple of --heads", "192 and 6, for example");
   }
-  auto files = options.from.empty() ? train_pocket_tokenizer(options) : load_tokenizer_files(options.from);
+  auto files = options.from.empty() ? train_pocket_tokenizer(options) : load_matching_tokenizer(options.from);
   if (!files) return tl::unexpected(files.error());
   if (files->chat.format() == nullptr) return bad_input("the checkpoint of --from has no chat.json", "name one that precept pocket build made", options.from);
   note("tokenizer: " + std::to_string(files->tokenizer.size()) + " tokens");

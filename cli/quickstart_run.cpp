@@ -11,6 +11,7 @@
 #include "cli/interrupt.h"
 #include "cli/keep_constitution.h"
 #include "cli/locate.h"
+#include "cli/matching_tokenizer.h"
 #include "cli/metrics_log.h"
 #include "cli/open_model.h"
 #include "cli/pocket_judge.h"
@@ -148,7 +149,7 @@ Status run_loop(Session& s, Model& model) {
 }
 
 Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics) {
-  const auto files = load_tokenizer_files(base_folder);
+  const auto files = load_matching_tokenizer(base_folder);
   if (!files) return tl::unexpected(files.error());
   const auto set = load_sft_set(s.path("sft.jsonl"), *files);
   if (!set) return tl::unexpected(set.error());

@@ -9,6 +9,7 @@
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/lm_library.h"
+#include "cli/matching_tokenizer.h"
 #include "cli/metrics_log.h"
 #include "cli/open_model.h"
 #include "cli/train_set.h"
@@ -83,7 +84,7 @@ Result<int> sft(SftOptions options, const EventSink& events) {
     options.out = options.run + (options.train.lora.on ? "/models/sl-lora" : "/models/sl");
   }
   if (const Status fine = check_lora(options, from); !fine) return tl::unexpected(fine.error());
-  const auto files = load_tokenizer_files(from);
+  const auto files = load_matching_tokenizer(from);
   if (!files) return tl::unexpected(files.error());
   auto set = load_sft_set(data, *files);
   if (!set) {

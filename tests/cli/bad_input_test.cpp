@@ -179,8 +179,18 @@ TEST_F(BadInput, CheckpointWithoutFault) {
 
 TEST_F(BadInput, TokenizerThatDoesNotFit) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
-  expect_error(run(generate(make_checkpoint("larger", 270))), 2, "the tokenizer has 270 tokens, the model 262");
-  expect_error(run(generate(make_checkpoint("smaller", 262, 600))), 2, "the tokenizer has 262 tokens, the model 600");
+  put("sft.jsonl", "{\"prompt\":\"the fox\",\"completion\":\"sees\"}\n");
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {make_checkpoint("larger", 270), "the tokenizer has 270 tokens, the model 262"},
+      {make_checkpoint("smaller", 262, 600), "the tokenizer has 262 tokens, the model 600"}};
+  for (const auto& [folder, words] : cases) {
+    SCOPED_TRACE(folder);
+    expect_error(run(generate(folder)), 2, words);
+    expect_error(run("revise --prompts prompts.jsonl --run r --model '" + folder + "'"), 2, words);
+    expect_error(run("train sft --data sft.jsonl --out m --model '" + folder + "'"), 2, words);
+    expect_error(run("model convert '" + folder + "' m.gguf"), 2, words);
+  }
+  for (const char* name : {"r", "m", "m.gguf"}) EXPECT_FALSE(fs::exists(path(name))) << name;
 }
 
 TEST_F(BadInput, EndpointDown) {

@@ -4,14 +4,13 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <string>
-#include <utility>
-
-#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "precept/core/whole_file.h"
 #include "precept/revise/export.h"
 #include "precept/store/run_store.h"
 
@@ -29,47 +28,38 @@ tl::unexpected<Error> pass(const Error& error) { return tl::unexpected<Error>(er
 // Lines to a file that appears whole or not at all, or to standard output.
 class Output {
  public:
-  explicit Output(std::string path) : path_(std::move(path)) {
-    if (path_.empty()) {
-      file_ = stdout;
-      return;
-    }
-    temporary_ = path_ + ".tmp" + std::to_string(::getpid());
-    file_ = std::fopen(temporary_.c_str(), "wbe");
-    if (!file_) remember();
+  explicit Output(const std::string& path) {
+    if (!path.empty()) file_.emplace(path);
   }
-  ~Output() {
-    if (file_ && file_ != stdout) std::fclose(file_);
-    if (!temporary_.empty()) ::unlink(temporary_.c_str());  // gone already when finish() renamed it
-  }
-  Output(const Output&) = delete;
-  Output& operator=(const Output&) = delete;
 
   bool write(std::string_view line) {
-    if (!file_) return false;
-    if (std::fwrite(line.data(), 1, line.size(), file_) == line.size()) return true;
-    remember();
-    return false;
+    buffered_ += line;
+    return buffered_.size() < kBuffer || flush();
   }
   Status finish() {
-    if (problem_.empty() && std::fflush(file_) != 0) remember();
-    if (problem_.empty() && file_ != stdout) {
-      if (::fsync(::fileno(file_)) != 0) remember();
-      if (std::fclose(std::exchange(file_, nullptr)) != 0) remember();
-      if (problem_.empty() && std::rename(temporary_.c_str(), path_.c_str()) != 0) remember();
-    }
-    if (problem_.empty()) return {};
-    return failed("cannot write: " + problem_, "check free space and permissions",
-                  path_.empty() ? "standard output" : path_);
+    flush();
+    if (file_) return file_->finish();
+    if (problem_ == 0 && std::fflush(stdout) != 0) problem_ = errno;
+    if (problem_ == 0) return {};
+    return failed(std::string("cannot write: ") + std::strerror(problem_), "check free space and permissions", "standard output");
   }
 
  private:
-  void remember() {
-    if (problem_.empty()) problem_ = std::strerror(errno);
+  static constexpr std::size_t kBuffer = 1 << 16;
+
+  bool flush() {
+    if (file_) {
+      file_->write(buffered_);
+    } else if (std::fwrite(buffered_.data(), 1, buffered_.size(), stdout) != buffered_.size() && problem_ == 0) {
+      problem_ = errno;
+    }
+    buffered_.clear();
+    return file_ ? file_->fine() : problem_ == 0;
   }
 
-  std::string path_, temporary_, problem_;
-  std::FILE* file_ = nullptr;
+  std::optional<WholeFile> file_;
+  std::string buffered_;
+  int problem_ = 0;  // errno of the first failure on standard output
 };
 
 std::string in_words(const ExportCounts& counts) {

@@ -8,7 +8,7 @@
 #include <type_traits>
 
 #include "precept/checkpoint/half.h"
-#include "precept/checkpoint/whole_file.h"
+#include "precept/core/whole_file.h"
 #include "precept/core/io.h"
 #include "precept/core/strict_json.h"
 

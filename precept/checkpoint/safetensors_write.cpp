@@ -1,7 +1,7 @@
 #include <algorithm>
 
 #include "precept/checkpoint/safetensors.h"
-#include "precept/checkpoint/whole_file.h"
+#include "precept/core/whole_file.h"
 #include "precept/core/io.h"
 #include "precept/core/strict_json.h"
 

@@ -7,8 +7,9 @@
 #include <fstream>
 #include <system_error>
 
-#include <fcntl.h>
 #include <unistd.h>
+
+#include "precept/core/whole_file.h"
 
 namespace precept {
 namespace fs = std::filesystem;
@@ -53,29 +54,9 @@ Result<std::string> read_text(const std::string& path, std::size_t max_bytes) {
 }
 
 Status write_file(const std::string& path, std::string_view bytes) {
-  const std::string temporary = path + ".tmp" + std::to_string(::getpid());
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  const auto give_up = [&](const char* what) -> Status {
-    const std::string reason = std::strerror(errno);
-    if (fd >= 0) ::close(fd);
-    ::unlink(temporary.c_str());
-    return failed(std::string(what) + ": " + reason, "check free space and permissions", path);
-  };
-  if (fd < 0) return give_up("cannot write");
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return give_up("cannot write");
-    done += static_cast<std::size_t>(n);
-  }
-  if (::fsync(fd) != 0) return give_up("cannot sync");
-  if (::close(fd) != 0 || ::rename(temporary.c_str(), path.c_str()) != 0) {
-    const std::string reason = std::strerror(errno);
-    ::unlink(temporary.c_str());
-    return failed("cannot write: " + reason, "check free space and permissions", path);
-  }
-  return {};
+  WholeFile file(path);
+  file.write(bytes);
+  return file.finish();
 }
 
 std::ofstream append_lines(const std::string& path) {

@@ -9,7 +9,8 @@
 namespace precept {
 
 // Writes to a temporary neighbour, which is renamed by finish() and removed if that is not reached. After the first failure
-// nothing more is written, and finish() tells it.
+// nothing more is written, and finish() tells it. A link stays one: what it points to is replaced. What is no file (a device, a
+// pipe), and /dev/stdout wherever that leads, is written to as it stands, at once.
 class WholeFile {
  public:
   explicit WholeFile(const std::string& path);
@@ -22,8 +23,10 @@ class WholeFile {
   Status finish();  // syncs; once
 
  private:
-  std::string path_, temporary_;
-  int fd_;
+  std::string path_;
+  std::string target_;     // path_ behind its links
+  std::string temporary_;  // empty: written in place
+  int fd_ = -1;
   int error_ = 0;  // errno of the first failure
   bool done_ = false;
 };

@@ -113,15 +113,17 @@ std::size_t Charsmap::longest(std::string_view text, std::string_view& replaceme
   return found;
 }
 
-void Charsmap::apply(Aligned& text) const {
+void Charsmap::apply(Aligned& text, const std::vector<TextSpan>& kept) const {
   text.spell_out();
   std::string out;
   std::vector<TextSpan> spans;
   out.reserve(text.text.size());
   const std::string_view in = text.text;
+  auto keep = kept.begin();
   for (std::size_t i = 0; i < in.size();) {
+    while (keep != kept.end() && keep->end <= i) ++keep;
     std::string_view with;
-    std::size_t length = longest(in.substr(i), with);
+    std::size_t length = keep != kept.end() && keep->begin <= i ? 0 : longest(in.substr(i), with);
     if (length == 0) {
       length = utf8_length(in[i]);
       with = in.substr(i, length);

@@ -19,8 +19,8 @@ class Charsmap {
   static Result<Charsmap> parse(std::string_view bytes, const std::string& file_for_errors);
   static Result<Charsmap> from_base64(std::string_view base64, const std::string& file_for_errors);
 
-  // Replaces, from left to right, the longest string of the map at each place.
-  void apply(Aligned& text) const;
+  // Replaces, from left to right, the longest string of the map at each place. What lies in `kept`, in order and apart, stays.
+  void apply(Aligned& text, const std::vector<TextSpan>& kept = {}) const;
   std::string to_base64() const;
   std::size_t longest_replacement() const;  // in bytes, at least 1
 

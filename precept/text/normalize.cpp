@@ -169,7 +169,7 @@ void Normalizer::apply(Aligned& text) const {
   for (const Step& step : steps_) apply(step, text);
 }
 
-void Normalizer::apply(const Step& step, Aligned& text) {
+void Normalizer::apply(const Step& step, Aligned& text) const {
   switch (step.kind) {
     case Kind::kNfc: to_unicode_form(text, false, true); return;
     case Kind::kNfd: to_unicode_form(text, false, false); return;
@@ -180,7 +180,17 @@ void Normalizer::apply(const Step& step, Aligned& text) {
     case Kind::kStripAccents: filter(text, [](std::size_t, std::uint32_t point) { return !is_mark(point); }); return;
     case Kind::kPrepend: prepend(text, step.content); return;
     case Kind::kReplace: replace(text, step.pattern, step.content); return;
-    case Kind::kCharsmap: step.charsmap->apply(text); return;
+    case Kind::kCharsmap: {
+      std::vector<TextSpan> kept;
+      const auto any = [](const AddedToken&, std::size_t, std::size_t) { return true; };
+      if (!kept_.empty()) {
+        for (const AddedMatcher::Part& part : kept_.split(text.text, any)) {
+          if (part.token != nullptr) kept.push_back({part.begin, part.end});
+        }
+      }
+      step.charsmap->apply(text, kept);
+      return;
+    }
   }
 }
 

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "precept/text/added_tokens.h"
 #include "precept/text/aligned.h"
 #include "precept/text/charsmap.h"
 #include "precept/text/pattern.h"
@@ -24,6 +25,9 @@ class Normalizer {
   bool leaves(std::string_view text) const;
   void apply(Aligned& text) const;
 
+  // Strings that Precompiled leaves as they are: SentencePiece's user-defined pieces.
+  void keep(AddedMatcher pieces) { kept_ = std::move(pieces); }
+
  private:
   enum class Kind { kNfc, kNfd, kNfkc, kNfkd, kLowercase, kStrip, kStripAccents, kPrepend, kReplace, kCharsmap };
   struct Step {
@@ -35,8 +39,9 @@ class Normalizer {
   };
   Status add(const nlohmann::json& part, const std::string& file, int depth);
   static Status read_step(class PartReader& part, const std::string& file, Step& step);
-  static void apply(const Step& step, Aligned& text);
+  void apply(const Step& step, Aligned& text) const;
   std::vector<Step> steps_;
+  AddedMatcher kept_;
   std::size_t growth_ = 1;  // how many bytes one may become, at most
 };
 

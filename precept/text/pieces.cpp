@@ -190,6 +190,11 @@ Result<std::shared_ptr<Tables>> tables_from_pieces(SentencePieces pieces, const 
   tables->post_json = post.is_null() ? std::string() : post.dump();
   if (auto fine = tables->pipeline(file); !fine) return tl::unexpected<Error>(fine.error());
   if (auto fine = tables->index(file); !fine) return tl::unexpected<Error>(fine.error());
+  std::vector<AddedMatcher::Entry> kept;
+  for (std::size_t id = 0; id < pieces.text.size(); ++id) {
+    if (pieces.type[id] == SentencePieces::kUserDefined && pieces.user_defined_in_model && !pieces.text[id].empty()) kept.push_back({pieces.text[id], {}});
+  }
+  tables->normalizer.keep(AddedMatcher(std::move(kept)));
   return tables;
 }
 

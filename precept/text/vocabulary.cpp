@@ -22,6 +22,15 @@ std::optional<std::vector<std::string>> patterns_of(const std::string& pre) {
   if (is({"gpt-2", "gpt2", "phi-2", "jina-es", "jina-de", "gigachat", "jina-v2-es", "jina-v2-de", "a.x-4.0", "mellum"})) return {{gpt2}};
   if (is({"llama-bpe", "llama3", "llama-v3", "falcon3", "falcon-h1", "pixtral"})) return {{std::string(split_pattern(SplitFamily::kLlama3))}};
   if (is({"qwen2", "deepseek-r1-qwen"})) return {{std::string(split_pattern(SplitFamily::kQwen2))}};
+  // Words begin with capitals and go on with small letters, of scripts that have them.
+  static constexpr const char* kUpper = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)";
+  static constexpr const char* kLower = R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*)";
+  static constexpr const char* kRest = R"( ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+  if (is({"tekken"})) return {{std::string(kUpper) + "|" + kLower + "|\\p{N}|" + kRest}};
+  if (is({"gpt-4o", "llama4"})) {
+    const std::string shortened = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|";
+    return {{kUpper + shortened + kLower + shortened + "\\p{N}{1,3}|" + kRest}};
+  }
   if (is({"smollm", "starcoder", "refact", "command-r", "codeshell"})) return {{"\\p{N}", gpt2}};
   if (is({"deepseek-v3"})) {
     return {{"\\p{N}{1,3}", "[一-龥぀-ゟ゠-ヿ]+",
@@ -31,6 +40,11 @@ std::optional<std::vector<std::string>> patterns_of(const std::string& pre) {
     return {{R"([\p{P}\$\+<=>\^~\|]+)", R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S))", "\\p{N}+", "[0-9][0-9][0-9]"}};
   }
   return std::nullopt;
+}
+
+// As llama.cpp: words of the vocabulary are taken whole.
+bool ignores_merges(const std::string& pre, const std::vector<std::string>& patterns) {
+  return pre == "tekken" || (patterns.size() == 1 && patterns.front() == split_pattern(SplitFamily::kLlama3));
 }
 
 Status check(const VocabularySpec& spec, const std::string& file) {
@@ -81,7 +95,7 @@ Result<std::shared_ptr<Tables>> from_merges(const VocabularySpec& spec, const st
   const auto patterns = patterns_of(spec.pre);
   if (!patterns) {
     return bad_input("tokenizer.ggml.pre " + in_quotes(spec.pre) + " is not supported",
-                     "supported: gpt-2, llama-bpe, qwen2, smollm, starcoder, deepseek-v3, falcon3, pixtral, default", file);
+                     "supported: gpt-2, llama-bpe, qwen2, tekken, gpt-4o, smollm, starcoder, deepseek-v3, falcon3, pixtral, default", file);
   }
   Json vocab = Json::object(), added = Json::array();
   for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
@@ -96,7 +110,7 @@ Result<std::shared_ptr<Tables>> from_merges(const VocabularySpec& spec, const st
   Json root = {{"added_tokens", std::move(added)}, {"normalizer", nullptr}, {"decoder", Json::parse(kByteLevelJson)}};
   root["pre_tokenizer"] = byte_level_split(*patterns);
   root["post_processor"] = around_text(named(spec, spec.add_bos, spec.bos_id), named(spec, spec.add_eos, spec.eos_id));
-  root["model"] = {{"type", "BPE"}, {"ignore_merges", patterns->size() == 1 && patterns->front() == split_pattern(SplitFamily::kLlama3)}};
+  root["model"] = {{"type", "BPE"}, {"ignore_merges", ignores_merges(spec.pre, *patterns)}};
   root["model"]["vocab"] = std::move(vocab);
   root["model"]["merges"] = spec.merges;
   auto tables = tables_from_json(root, file);

@@ -319,6 +319,39 @@ TEST(Vocabulary, WhatDoesNotFitIsAnError) {
   EXPECT_THAT(Tokenizer::from_vocabulary(spec).error().message(), HasSubstr("bert"));
 }
 
+// The families are compared with the reference; what GGUF files name must be the same tokenizers.
+TEST(Vocabulary, WhatGgufNamesSplitsAsTheFamiliesDo) {
+  Json trained = text_test::trained_json();
+  VocabularySpec spec;
+  spec.tokens.resize(trained["model"]["vocab"].size());
+  for (auto entry = trained["model"]["vocab"].begin(); entry != trained["model"]["vocab"].end(); ++entry) spec.tokens[entry.value().get<std::size_t>()] = entry.key();
+  for (const Json& merge : trained["model"]["merges"]) spec.merges.push_back(merge.is_string() ? merge.get<std::string>() : merge[0].get<std::string>() + " " + merge[1].get<std::string>());
+  spec.token_types.assign(spec.tokens.size(), 1);
+  for (const Json& token : trained["added_tokens"]) {
+    spec.tokens.resize(std::max(spec.tokens.size(), token["id"].get<std::size_t>() + 1));
+    spec.token_types.resize(spec.tokens.size(), 1);
+    spec.tokens[token["id"].get<std::size_t>()] = token["content"];
+    spec.token_types[token["id"].get<std::size_t>()] = 3;
+  }
+  for (const auto& [pre, family] : {std::pair{"gpt-2", "gpt2"}, {"llama-bpe", "llama3"}, {"qwen2", "qwen2"}, {"smollm", "smollm2"},
+                                    {"tekken", "tekken"}, {"gpt-4o", "gpt-4o"}, {"deepseek-v3", "deepseek"}}) {
+    spec.pre = pre;
+    const auto tokenizer = Tokenizer::from_vocabulary(spec);
+    ASSERT_TRUE(tokenizer.has_value()) << pre << ": " << tokenizer.error().message();
+    std::vector<text_test::Family> all = text_test::families();
+    const auto same = std::find_if(all.begin(), all.end(), [name = std::string(family)](const auto& each) { return each.name == name; });
+    ASSERT_NE(same, all.end()) << family;
+    same->json["normalizer"] = nullptr;  // GGUF has none
+    same->json["model"]["ignore_merges"] = std::string(pre) == "llama-bpe" || std::string(pre) == "tekken";
+    const Tokenizer other = Tokenizer::parse(same->json.dump(), family).value();
+    Rng rng({35, 0, 0, 0});
+    for (int i = 0; i < 500; ++i) {
+      const std::string text = text_test::hard_text(rng);
+      ASSERT_EQ(tokenizer->encode(text, reading(Specials::everywhere)), other.encode(text, reading(Specials::everywhere))) << pre << ": " << text;
+    }
+  }
+}
+
 TEST(Pocket, TheBuiltInModelKeepsItsBytes) {
   const char* source = std::getenv("PRECEPT_SOURCE");
   const std::string path = std::string(source != nullptr ? source : ".") + "/models/pocket/tokenizer.json";

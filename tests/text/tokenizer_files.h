@@ -86,10 +86,43 @@ inline Json character_json(bool byte_fallback) {
           {"normalizer", nullptr}, {"pre_tokenizer", nullptr}, {"post_processor", nullptr}, {"decoder", nullptr}, {"model", model}};
 }
 
+// Texts that the JavaScript port reads as the Rust library does. Everywhere its white space lacks U+0085, and its (?i:s) the
+// long s.
+inline bool js_reads(const std::string& text) { return text.find("\xC2\x85") == std::string::npos && text.find("\xC5\xBF") == std::string::npos; }
+inline bool js_reads_nothing(const std::string&) { return false; }
+// Its Digits are ASCII's.
+inline bool js_reads_digits(const std::string& text) {
+  for (std::size_t i = 0; i < text.size(); i += utf8_length(text[i])) {
+    if (utf8_at(text, i) >= 0x80 && is_number(utf8_at(text, i))) return false;
+  }
+  return js_reads(text);
+}
+// Its Metaspace does not split, which shows only where spaces stand together.
+inline bool js_reads_metaspace(const std::string& text) {
+  std::string spaces;
+  for (std::size_t i = 0; i < text.size(); i += utf8_length(text[i])) {
+    const std::uint32_t point = utf8_at(text, i);
+    spaces += point == ' ' || point == 0x2581 ? ' ' : 'x';
+  }
+  return spaces.find("  ") == std::string::npos && js_reads(text);
+}
+// Its Punctuation splits runs of it into fewer pieces.
+inline bool js_reads_words(const std::string& text) { return text.find("..") == std::string::npos && js_reads(text); }
+
+// Mistral's newer models; GPT-4o.
+inline constexpr const char* kTekken =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+inline constexpr const char* kGpt4o =
+    R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+)";
+// Its word boundaries are ASCII's, and a sigma at the end of a word has a lower case of its own.
+inline bool js_reads_flags(const std::string& text) {
+  return text.find("ord") == std::string::npos && text.find("\xCE\xA3") == std::string::npos && js_reads(text);
+}
+
 struct Family {
   std::string name;
   Json json;
-  bool js = true;          // the JavaScript port is right about it
+  bool (*js)(const std::string&) = js_reads;
   bool js_decodes = true;
   bool offsets = true;
 };
@@ -115,19 +148,24 @@ inline std::vector<Family> families() {
   all.push_back({"qwen2", with(trained_json(), {{"type", "NFC"}}, in_sequence("pretokenizers", {split(std::string(split_pattern(SplitFamily::kQwen2))), byte_level(false)}), byte_level(true))});
   all.push_back({"deepseek", with(trained_json(), in_sequence("normalizers", {}),
                                   in_sequence("pretokenizers", {split("\\p{N}{1,3}"), split("[一-龥぀-ゟ゠-ヿ]+"), split(deepseek), byte_level(false)}), byte_level(true))});
-  all.push_back({"llama-old", with(character_json(true), in_sequence("normalizers", {{{"type", "Prepend"}, {"prepend", mark}}, replace("String", " ", mark)}), nullptr, llama_decoder), false});
-  all.push_back({"metaspace-first", with(character_json(true), nullptr, {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "first"}, {"split", false}}, llama_decoder), false});
+  all.push_back({"smollm2", with(trained_json(), nullptr, in_sequence("pretokenizers", {{{"type", "Digits"}, {"individual_digits", true}}, byte_level(true)}), byte_level(true)), js_reads_digits});
+  all.push_back({"tekken", with(trained_json(), nullptr, in_sequence("pretokenizers", {split(kTekken), byte_level(false)}), byte_level(true))});
+  all.push_back({"gpt-4o", with(trained_json(), nullptr, in_sequence("pretokenizers", {split(kGpt4o), byte_level(false)}), byte_level(true))});
+  all.push_back({"llama-old", with(character_json(true), in_sequence("normalizers", {{{"type", "Prepend"}, {"prepend", mark}}, replace("String", " ", mark)}), nullptr, llama_decoder)});
+  all.push_back({"gemma", with(character_json(true), replace("String", " ", mark), {{"type", "Split"}, {"pattern", {{"String", " "}}}, {"behavior", "MergedWithPrevious"}, {"invert", false}},
+                               in_sequence("decoders", {replace("String", mark, " "), {{"type", "ByteFallback"}}, {{"type", "Fuse"}}}))});
+  all.push_back({"metaspace-first", with(character_json(true), nullptr, {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "first"}, {"split", false}}, llama_decoder)});
   all.push_back({"metaspace-always", with(character_json(false), nullptr, {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "always"}, {"split", true}},
-                                          {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "always"}, {"split", true}}), false});
+                                          {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "always"}, {"split", true}}), js_reads_metaspace});
   Json words = with(character_json(false), in_sequence("normalizers", {{{"type", "NFD"}}, {{"type", "Lowercase"}}, {{"type", "StripAccents"}}, {{"type", "Strip"}, {"strip_left", true}, {"strip_right", true}}}),
                     in_sequence("pretokenizers", {{{"type", "Whitespace"}}, {{"type", "Digits"}, {"individual_digits", true}}, {{"type", "Punctuation"}, {"behavior", "Isolated"}}}), nullptr);
   words["model"]["fuse_unk"] = false;
-  all.push_back({"words", words, false, false, false});
+  all.push_back({"words", words, js_reads_words, false, false});
   Json kd = with(character_json(true), in_sequence("normalizers", {{{"type", "NFKC"}}, replace("Regex", " {2,}", " "), replace("String", " ", mark)}),
                  in_sequence("pretokenizers", {split(mark, "MergedWithNext"), split("\\d+", "MergedWithPrevious"), split("[!?]", "Contiguous")}), llama_decoder);
-  all.push_back({"behaviors", kd, false, false});
+  all.push_back({"behaviors", kd, js_reads_nothing, false});
   all.push_back({"removed", with(character_json(true), {{"type", "NFKD"}}, in_sequence("pretokenizers", {{{"type", "WhitespaceSplit"}}, split("[a-z]+", "Isolated", true), split("\\W", "Removed")}),
-                                 in_sequence("decoders", {{{"type", "ByteFallback"}}, {{"type", "Fuse"}}})), false, false, false});
+                                 in_sequence("decoders", {{{"type", "ByteFallback"}}, {{"type", "Fuse"}}})), js_reads_nothing, false, false});
   Json flagged = with(trained_json(), {{"type", "Lowercase"}}, byte_level(true), byte_level(true));
   int size = trained_bytes().size();
   const auto add = [&](const char* content, bool special, std::map<std::string, bool> flags) {
@@ -140,7 +178,7 @@ inline std::vector<Family> families() {
   add("</s>", true, {{"rstrip", true}});
   add("Zebra", false, {{"normalized", true}});
   add("<s>", true, {{"lstrip", true}, {"rstrip", true}});
-  all.push_back({"flags", flagged, false, false});
+  all.push_back({"flags", flagged, js_reads_flags, false});
   Json uni = character_json(true);
   Json vocab = Json::array();
   std::vector<std::string> by_id(uni["model"]["vocab"].size());
@@ -149,9 +187,9 @@ inline std::vector<Family> families() {
   for (std::size_t id = 0; id < by_id.size(); ++id) vocab.push_back({by_id[id], id < 3 ? 0.0 : -3.0 - static_cast<double>((id * 7919) % 600) / 64});
   uni["model"] = {{"type", "Unigram"}, {"unk_id", 0}, {"vocab", vocab}, {"byte_fallback", false}};
   all.push_back({"unigram", with(uni, nullptr, {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "always"}, {"split", true}},
-                                 {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "always"}, {"split", true}}), false});
+                                 {{"type", "Metaspace"}, {"replacement", mark}, {"prepend_scheme", "always"}, {"split", true}}), js_reads_metaspace});
   uni["model"]["byte_fallback"] = true;
-  all.push_back({"unigram-bytes", with(uni, in_sequence("normalizers", {{{"type", "Prepend"}, {"prepend", mark}}, replace("String", " ", mark)}), nullptr, llama_decoder), false, false, false});
+  all.push_back({"unigram-bytes", with(uni, in_sequence("normalizers", {{{"type", "Prepend"}, {"prepend", mark}}, replace("String", " ", mark)}), nullptr, llama_decoder), js_reads_nothing, false, false});
   return all;
 }
 

@@ -11,6 +11,7 @@
 
 #include "precept/core/io.h"
 #include "precept/model/http_score.h"
+#include "precept/model/http_stream.h"
 #include "precept/model/http_wire.h"
 
 namespace {
@@ -46,6 +47,27 @@ void check_answer(std::string_view body, bool raw) {
   check(answer.usage);
 }
 
+// Fed in parts of one to eight bytes, as the second byte says.
+void check_stream(std::string_view body, bool raw) {
+  if (body.empty()) return;
+  const std::size_t step = 1 + static_cast<unsigned char>(body[0]) % 8;
+  body.remove_prefix(1);
+  std::string joined;
+  precept::GenerateRequest request;
+  request.messages = {{"user", "q"}};
+  request.raw = raw;
+  request.sampling.stop = {"END", "\xE2\x96\x81"};
+  request.on_text = [&joined](std::string_view part) { joined += part; };
+  precept::AnswerStream stream(request, {"sk-secret-1"});
+  for (std::size_t at = 0; at < body.size(); at += step) stream.feed(body.substr(at, step));
+  precept::Generation answer;
+  if (joined.find("END") != std::string::npos || joined.find("sk-secret-1") != std::string::npos || stream.begun() == joined.empty()) std::abort();
+  if (const auto problem = stream.finish(body, answer)) return check(*problem);
+  if (answer.text != joined || precept::find_invalid_utf8(joined)) std::abort();
+  check_line(answer.by.fingerprint, 200);
+  check(answer.usage);
+}
+
 void check_scores(std::string_view body) {
   precept::FirstToken first;
   if (const auto problem = precept::parse_first_token(body, first)) return check(*problem);
@@ -67,6 +89,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   switch (data[0]) {
     case 'a': check_answer(body, false); break;
     case 'r': check_answer(body, true); break;
+    case 'p': check_stream(body, false); break;
+    case 'q': check_stream(body, true); break;
     case 's': check_scores(body); break;
     case 'l': {
       std::vector<precept::ServedModel> models;

@@ -108,7 +108,8 @@ void HttpClient::Impl::begin(std::unique_ptr<Attempt> attempt, const std::string
     easy = idle.back();
     idle.pop_back();
   }
-  attempt->transfer.configure(easy, options, headers, url, lines[attempt->endpoint].direct, std::move(body), timeout, max_bytes);
+  attempt->transfer.configure(easy, options, headers, url, lines[attempt->endpoint].direct, std::move(body), timeout, max_bytes,
+                              attempt->job ? attempt->job->call.on_part : nullptr);
   PRECEPT_CHECK(curl_multi_add_handle(multi, easy) == CURLM_OK);
   active.emplace(easy, std::move(attempt));
 }
@@ -199,6 +200,7 @@ void HttpClient::Impl::retry_or_give_up(std::unique_ptr<Job> job, HttpProblem pr
   }
   if (problem.connect && unreachable) allowed = 0;
   if (endpoints.another_in(*job->last)) asked = milliseconds(0);  // only who asked for the pause is spared
+  if (job->call.may_repeat && !job->call.may_repeat()) problem.transient = false;
   const Clock::time_point next = options.now() + pause_before_retry(*job, asked);
   if (problem.transient && job->attempts <= allowed &&
       next < job->first + options.total_deadline) {

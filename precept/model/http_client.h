@@ -27,6 +27,10 @@ class HttpClient {
     std::size_t max_bytes = 0;          // of the answer; 0: HttpOptions::max_body_bytes, which is the most
     // Reads the body of a 200 reply; a transient problem leads to another attempt.
     std::function<std::optional<HttpProblem>(std::string_view body)> read;
+    // For bodies that are read as they come: parts of that of a 200 reply, inside advance(); `read` follows. And whether another
+    // attempt may be made after one that failed.
+    std::function<void(std::string_view bytes)> on_part;
+    std::function<bool()> may_repeat;
     // Exactly once, inside advance(): nullopt after a `read` that succeeded, else the last problem. `endpoint` is the one
     // that was asked last.
     std::function<void(std::optional<HttpProblem>, std::size_t endpoint)> done;

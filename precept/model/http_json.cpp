@@ -69,6 +69,25 @@ bool read_usage(const json& root, Usage& usage) {
   return usage.prompt_tokens <= kMost && usage.output_tokens <= kMost;
 }
 
+std::optional<HttpProblem> read_finish(const json& choice, const GenerateRequest& request, Generation& answer) {
+  const json* reason = find(choice, "finish_reason");
+  if (reason == nullptr) {  // some servers leave it out
+    answer.finish = answer.usage.output_tokens >= request.sampling.max_tokens ? Finish::kLength
+                                                                              : Finish::kStop;
+    return std::nullopt;
+  }
+  if (!reason->is_string()) return unreadable("has a finish_reason that is not a string");
+  const std::string& word = reason->get_ref<const std::string&>();
+  if (word == "content_filter" || word == "tool_calls" || word == "function_call") {
+    HttpProblem problem;
+    problem.what = "the server withheld the answer (finish_reason " + word + ")";
+    problem.hint = "this is the server's own rule; use a server without such a filter";
+    return problem;
+  }
+  answer.finish = word == "length" || word == "max_tokens" ? Finish::kLength : Finish::kStop;
+  return std::nullopt;
+}
+
 std::string read_fingerprint(const json& root) {
   const json* field = find(root, "system_fingerprint");
   return field != nullptr && field->is_string() ? one_line(field->get_ref<const std::string&>(), 200) : std::string();

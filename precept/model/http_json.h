@@ -30,6 +30,9 @@ std::optional<HttpProblem> parse_body(std::string_view body, json& root);
 bool read_count(const json& object, const char* key, std::int64_t& value);
 bool read_usage(const json& root, Usage& usage);
 
+// Why the answer ended; without a reason it is taken from answer.usage.
+std::optional<HttpProblem> read_finish(const json& choice, const GenerateRequest& request, Generation& answer);
+
 // system_fingerprint; empty where the server gives none.
 std::string read_fingerprint(const json& root);
 

@@ -4,6 +4,7 @@
 
 #include "precept/model/http_requests.h"
 #include "precept/model/http_score.h"
+#include "precept/model/http_stream.h"
 #include "precept/model/request_check.h"
 
 namespace precept {
@@ -36,6 +37,7 @@ void HttpModel::submit(GenerateRequest request, GenerateDone done) {
     GenerateRequest request;
     GenerateDone done;
     Generation answer;
+    std::optional<AnswerStream> stream;  // where the text is wanted as it comes
   };
   auto state = std::make_shared<Pending>();
   state->request = std::move(request);
@@ -44,8 +46,17 @@ void HttpModel::submit(GenerateRequest request, GenerateDone done) {
   call.path = state->request.raw ? "/completions" : "/chat/completions";
   call.key = state->request.key;
   call.max_bytes = most_bytes(state->request.sampling.max_tokens);
-  call.body = [state, this] { return request_body(state->request, info_.name); };
+  const bool parts = wants_parts(state->request);
+  call.body = [state, parts, this] {
+    if (parts) state->stream.emplace(state->request, long_secrets(options_));
+    return request_body(state->request, info_.name);
+  };
+  if (parts) {
+    call.on_part = [state](std::string_view bytes) { state->stream->feed(bytes); };
+    call.may_repeat = [state] { return !state->stream || !state->stream->begun(); };
+  }
   call.read = [state, this](std::string_view body) {
+    if (state->stream) return state->stream->finish(body, state->answer);
     auto problem = parse_answer(body, state->request, state->answer);
     state->answer.text = without_secrets(std::move(state->answer.text), options_);  // also one that was escaped
     return problem;
@@ -56,7 +67,7 @@ void HttpModel::submit(GenerateRequest request, GenerateDone done) {
       return;
     }
     state->answer.by = served(endpoint, std::move(state->answer.by.fingerprint));
-    if (state->request.on_text && !state->answer.text.empty()) state->request.on_text(state->answer.text);
+    if (!state->stream && state->request.on_text && !state->answer.text.empty()) state->request.on_text(state->answer.text);
     state->done(std::move(state->answer));
   };
   client_.submit(std::move(call));

@@ -171,16 +171,22 @@ Status set_proxy(const std::string& text, const std::string& how_given, HttpOpti
   return {};
 }
 
-std::string without_secrets(std::string text, const HttpOptions& options) {
-  const auto hide = [&](const std::string& secret) {
-    if (secret.size() < kShortestSecret) return;
+std::vector<std::string> long_secrets(const HttpOptions& options) {
+  std::vector<std::string> all = {options.api_key};
+  all.insert(all.end(), options.secrets.begin(), options.secrets.end());
+  all.erase(std::remove_if(all.begin(), all.end(), [](const std::string& each) { return each.size() < kShortestSecret; }), all.end());
+  return all;
+}
+
+std::string without(std::string text, const std::vector<std::string>& secrets) {
+  for (const std::string& secret : secrets) {
     for (std::size_t at = text.find(secret); at != std::string::npos; at = text.find(secret, at + 3)) {
       text.replace(at, secret.size(), "***");
     }
-  };
-  hide(options.api_key);
-  for (const std::string& secret : options.secrets) hide(secret);
+  }
   return text;
 }
+
+std::string without_secrets(std::string text, const HttpOptions& options) { return without(std::move(text), long_secrets(options)); }
 
 }  // namespace precept

@@ -51,7 +51,11 @@ Status add_headers(std::string_view lines, const std::string& how_given, HttpOpt
 // The address of a proxy with variables likewise; one with a password must come from a variable.
 Status set_proxy(const std::string& text, const std::string& how_given, HttpOptions& options);
 
-// Every secret (the key, `secrets`) of eight bytes or more in `text` becomes "***".
+// The key and `secrets`, those of eight bytes or more.
+std::vector<std::string> long_secrets(const HttpOptions& options);
+
+// Each of them in `text` becomes "***".
+std::string without(std::string text, const std::vector<std::string>& secrets);
 std::string without_secrets(std::string text, const HttpOptions& options);
 
 }  // namespace precept

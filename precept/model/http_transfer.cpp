@@ -30,6 +30,9 @@ std::size_t HttpTransfer::on_body(char* data, std::size_t size, std::size_t coun
     return 0;  // ends the transfer
   }
   transfer.received_.append(data, bytes);
+  long status = 0;
+  if (transfer.on_part_) curl_easy_getinfo(transfer.easy_, CURLINFO_RESPONSE_CODE, &status);
+  if (status == 200) transfer.on_part_(std::string_view(data, bytes));
   return bytes;
 }
 
@@ -54,8 +57,10 @@ std::size_t HttpTransfer::on_header(char* data, std::size_t size, std::size_t co
 }
 
 void HttpTransfer::configure(CURL* easy, const HttpOptions& options, curl_slist* headers, const std::string& url,
-                             bool direct, std::string body, std::chrono::milliseconds timeout, std::size_t max_bytes) {
+                             bool direct, std::string body, std::chrono::milliseconds timeout, std::size_t max_bytes,
+                             std::function<void(std::string_view)> on_part) {
   easy_ = easy;
+  on_part_ = std::move(on_part);
   sent_ = std::move(body);
   limit_ = max_bytes;
   curl_easy_reset(easy);  // keeps connections, forgets options

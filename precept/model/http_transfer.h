@@ -19,9 +19,11 @@ class HttpTransfer {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Sets the handle up. An empty `body` asks with GET. `headers` and `options` outlive the transfer.
+  // Sets the handle up. An empty `body` asks with GET. `headers` and `options` outlive the transfer. `on_part`, where it is
+  // set, gets the body of a 200 reply as it comes, with secrets in it.
   void configure(CURL* easy, const HttpOptions& options, curl_slist* headers, const std::string& url, bool direct,
-                 std::string body, std::chrono::milliseconds timeout, std::size_t max_bytes);
+                 std::string body, std::chrono::milliseconds timeout, std::size_t max_bytes,
+                 std::function<void(std::string_view)> on_part);
   CURL* easy() const { return easy_; }
 
   // An answer that began, and of which nothing more came for options.stall_timeout.
@@ -43,6 +45,7 @@ class HttpTransfer {
   HttpProblem network_problem(CURLcode code, const HttpOptions& options) const;
 
   CURL* easy_ = nullptr;
+  std::function<void(std::string_view)> on_part_;
   std::string sent_, received_, retry_after_;
   std::size_t header_bytes_ = 0, limit_ = 0;
   bool too_big_ = false, began_ = false;

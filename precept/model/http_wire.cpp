@@ -45,26 +45,6 @@ bool read_logprobs(const json& choice, std::vector<float>& logprobs) {
   return object->is_object();
 }
 
-std::optional<HttpProblem> read_finish(const json& choice, const GenerateRequest& request,
-                                       Generation& answer) {
-  const json* reason = find(choice, "finish_reason");
-  if (reason == nullptr) {  // some servers leave it out
-    answer.finish = answer.usage.output_tokens >= request.sampling.max_tokens ? Finish::kLength
-                                                                              : Finish::kStop;
-    return std::nullopt;
-  }
-  if (!reason->is_string()) return unreadable("has a finish_reason that is not a string");
-  const std::string& word = reason->get_ref<const std::string&>();
-  if (word == "content_filter" || word == "tool_calls" || word == "function_call") {
-    HttpProblem problem;
-    problem.what = "the server withheld the answer (finish_reason " + word + ")";
-    problem.hint = "this is the server's own rule; use a server without such a filter";
-    return problem;
-  }
-  answer.finish = word == "length" || word == "max_tokens" ? Finish::kLength : Finish::kStop;
-  return std::nullopt;
-}
-
 void cut_at_stop(const GenerateRequest& request, Generation& answer) {
   std::size_t end = std::string::npos;
   for (const std::string& stop : request.sampling.stop) {
@@ -157,14 +137,18 @@ Result<HttpAddress> parse_http_address(const std::string& uri) {
   return address;
 }
 
+bool wants_parts(const GenerateRequest& request) { return request.on_text && !request.logprobs; }
+
 std::string request_body(const GenerateRequest& request, const std::string& name) {
+  const bool parts = wants_parts(request);
   json body = {{"model", name},
                {"max_tokens", request.sampling.max_tokens},
                {"temperature", request.sampling.temperature},
                {"top_p", request.sampling.top_p},
-               {"stream", false},
+               {"stream", parts},
                // 31 bits: the widest seed that every server takes.
                {"seed", static_cast<std::int64_t>(Rng(request.key).next() >> 33)}};
+  if (parts) body["stream_options"] = {{"include_usage", true}};
   const auto& stop = request.sampling.stop;
   if (!stop.empty()) {
     body["stop"] = std::vector<std::string>(

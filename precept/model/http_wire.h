@@ -33,6 +33,9 @@ struct HttpAddress {
 // kBadInput for what is not an http(s) address, and for one with user, password or query.
 Result<HttpAddress> parse_http_address(const std::string& uri);
 
+// Is the answer asked for in parts (http_stream.h)? Where somebody wants its text as it comes; not with log-probs.
+bool wants_parts(const GenerateRequest& request);
+
 // The request must have passed check_request(). At most four stop strings are sent (what servers
 // take); parse_answer cuts at all of them.
 std::string request_body(const GenerateRequest& request, const std::string& name);

@@ -53,7 +53,7 @@ struct GenerateRequest {
   RngKey key;             // the sample is a pure function of weights, messages, sampling and key
   bool logprobs = false;  // fill Generation::logprobs
   // Called by advance() with each part of the text once it is final; the parts, joined, are Generation::text. Backends
-  // that get their answers whole call it once, or never for an empty text.
+  // that get their answers whole call it once, or never for an empty text. An answer that fails may have given some.
   std::function<void(std::string_view)> on_text;
   std::string adapter;    // one of ModelInfo::adapters by its name; empty: the model as it was opened
 };

@@ -109,10 +109,15 @@ class MeteredModel final : public Model {
   const ModelInfo& info() const override { return model_->info(); }
 
   void submit(GenerateRequest request, GenerateDone done) override {
-    if (request.on_text) {  // also for an answer that is known already
-      done = [on_text = std::exchange(request.on_text, nullptr), done = std::move(done)](Result<Generation> answer) {
-        if (answer && !answer->text.empty()) on_text(answer->text);
+    if (request.on_text) {  // also for an answer that is known already, or that another request gets
+      auto shown = std::make_shared<bool>(false);
+      done = [shown, on_text = request.on_text, done = std::move(done)](Result<Generation> answer) {
+        if (answer && !*shown && !answer->text.empty()) on_text(answer->text);
         done(std::move(answer));
+      };
+      request.on_text = [shown, on_text = std::move(request.on_text)](std::string_view part) {
+        *shown = true;
+        on_text(part);
       };
     }
     std::size_t bytes = 0;

@@ -34,6 +34,10 @@ class FakeEndpoint final : public Model {
   void submit(GenerateRequest request, GenerateDone done) override {
     ++log_.generations;
     start([this, request, done] {
+      if (request.on_text) {  // in parts
+        request.on_text("re: ");
+        request.on_text(request.messages.back().content);
+      }
       if (log_.fails) return done(failed("out of order"));
       Generation answer;
       answer.text = "re: " + request.messages.back().content;
@@ -133,6 +137,23 @@ class Metered : public testing::Test {
   FakeEndpoint::Log log_;
   std::vector<std::string> notes_;
 };
+
+// Who sent the request sees the answer grow; who only waits for it, or asks again later, gets it whole.
+TEST_F(Metered, PartsOfAnAnswerPassThrough) {
+  const Session session = open();
+  std::vector<std::vector<std::string>> parts(3);
+  std::vector<GenerateRequest> requests(2, request(1));
+  for (std::size_t i = 0; i < 2; ++i) requests[i].on_text = [&parts, i](std::string_view part) { parts[i].emplace_back(part); };
+  const auto answers = ask(*session.model, requests);
+  ASSERT_TRUE(answers[0].has_value() && answers[1].has_value());
+  requests.resize(1);
+  requests[0].on_text = [&parts](std::string_view part) { parts[2].emplace_back(part); };
+  ASSERT_TRUE(ask(*session.model, requests)[0].has_value());
+  EXPECT_EQ(log_.generations, 1);
+  EXPECT_EQ(parts[0], (std::vector<std::string>{"re: ", "q1"}));
+  EXPECT_EQ(parts[1], std::vector<std::string>{"re: q1"});
+  EXPECT_EQ(parts[2], parts[1]);
+}
 
 TEST_F(Metered, WhatIsAnsweredIsNotAskedAgainInAnySession) {
   {

@@ -105,6 +105,32 @@ json answer_of(const json& request, std::string text, const TestServerOptions& o
   return answer;
 }
 
+// The same as server-sent events, a word each.
+std::string events_of(json answer) {
+  json choice = answer["choices"][0];
+  const bool chat = choice.contains("message");
+  const std::string text = chat ? choice["message"]["content"] : choice["text"];
+  const json usage = answer["usage"];
+  answer.erase("usage");
+  std::string out = ": a comment\n\n";
+  const auto put = [&](const std::string& part, const json& reason) {
+    json one = {{"index", 0}, {"finish_reason", reason}};
+    if (chat) one["delta"] = {{"content", part}};
+    else one["text"] = part;
+    answer["choices"] = json::array({one});
+    out += "data: " + answer.dump() + "\n\n";
+  };
+  for (std::size_t begin = 0; begin < text.size();) {
+    const std::size_t end = std::min(text.find(' ', begin + 1), text.size());
+    put(text.substr(begin, end - begin), nullptr);
+    begin = end;
+  }
+  put("", choice["finish_reason"]);
+  answer["choices"] = json::array();
+  answer["usage"] = usage;
+  return out + "data: " + answer.dump() + "\n\ndata: [DONE]\n\n";
+}
+
 std::string garbage(Rng& rng) {
   static const std::array<const char*, 12> kWrong = {
       "", "[]", "null", "42", R"({"choices":[]})", R"({"choices":"none"})",
@@ -181,7 +207,7 @@ Trouble TestServer::Impl::draw(Rng& rng) const {
 
 void TestServer::Impl::reply(Trouble trouble, Rng& rng, const std::string& good,
                              httplib::Response& response) {
-  const char* const kJson = "application/json";
+  const char* const kJson = good.rfind(": a comment", 0) == 0 ? "text/event-stream" : "application/json";
   switch (trouble) {
     case Trouble::kSlow: {
       const auto until = std::chrono::steady_clock::now() + options.slow;
@@ -245,7 +271,17 @@ void TestServer::Impl::reply(Trouble trouble, Rng& rng, const std::string& good,
       response.set_content(garbage(rng), kJson);
       return;
     case Trouble::kNone:
-      response.set_content(good, kJson);
+      if (options.between_parts.count() == 0) {
+        response.set_content(good, kJson);
+        return;
+      }
+      response.set_chunked_content_provider(kJson, [this, good](std::size_t offset, httplib::DataSink& sink) {
+        const std::size_t end = std::min(good.find("\n\n", offset), good.size() - 2) + 2;
+        std::this_thread::sleep_for(options.between_parts);
+        if (stopping || !sink.write(good.data() + offset, end - offset)) return false;
+        if (end == good.size()) sink.done();
+        return true;
+      });
       return;
   }
 }
@@ -280,7 +316,8 @@ void TestServer::Impl::on_post(const httplib::Request& request, httplib::Respons
       const std::lock_guard lock(mutex);
       ++stats.troubles[trouble];
       if (trouble == Trouble::kNone || trouble == Trouble::kSlow) answered.insert(hash64(request.body));
-      good = answer_of(asked, std::move(*text), options).dump();
+      const json answer = answer_of(asked, std::move(*text), options);
+      good = asked.value("stream", false) && !options.whole_always ? events_of(answer) : answer.dump();
     }
     reply(trouble, rng, good, response);
   }

@@ -50,6 +50,8 @@ struct TestServerOptions {
   // The candidates: tokens with log-probs. Unset: "Yes" and "no" in several spellings, from a hash of the request.
   std::function<std::vector<std::pair<std::string, double>>(const nlohmann::json& request)> first_tokens{};
   std::string certificate{}, private_key{};  // files in PEM: then it speaks TLS
+  std::chrono::milliseconds between_parts{0};  // of an answer that is asked for in parts
+  bool whole_always = false;          // such a request gets a whole answer
   int threads = 96;                   // connections served at once
   std::vector<std::string> models = {"test"};
   int always_status = 0;              // every POST gets this status and body instead

@@ -18,13 +18,14 @@ using testing::HasSubstr;
 using text_test::Json;
 using Specials = EncodeOptions::Specials;
 
-Tokenizer named(const std::string& name) {
+Json json_of(const std::string& name) {
   for (const text_test::Family& family : text_test::families()) {
-    if (family.name == name) return Tokenizer::parse(family.json.dump(), name).value();
+    if (family.name == name) return family.json;
   }
   ADD_FAILURE() << name;
   std::abort();
 }
+Tokenizer named(const std::string& name) { return Tokenizer::parse(json_of(name).dump(), name).value(); }
 
 std::string tokens(const Tokenizer& tokenizer, const std::vector<std::int32_t>& ids) {
   std::string out;
@@ -153,7 +154,7 @@ TEST(Specials, RandomSpansNeverLetOneThrough) {
 }
 
 TEST(Specials, ThePostProcessorAddsItsOwnWhenAsked) {
-  Json json = text_test::families()[2].json;
+  Json json = json_of("llama3");
   json["post_processor"] = {{"type", "TemplateProcessing"}, {"single", {{{"SpecialToken", {{"id", "<|im_start|>"}, {"type_id", 0}}}}, {{"Sequence", {{"id", "A"}, {"type_id", 0}}}}}},
                             {"pair", Json::array()}, {"special_tokens", {{"<|im_start|>", {{"id", "<|im_start|>"}, {"ids", {1}}, {"tokens", {"<|im_start|>"}}}}}}};
   const auto tokenizer = Tokenizer::parse(json.dump(), "t.json");
@@ -291,7 +292,7 @@ TEST(Folder, IsReadInOrderOfPreference) {
   EXPECT_EQ(pairs->pad_id(), 0);
   ASSERT_TRUE(write_file(folder + "/merges.txt", "#version: 0.2\na b\nab\n").has_value());
   EXPECT_THAT(load_tokenizer(folder).error().message(), HasSubstr("merges.txt:3:"));
-  ASSERT_TRUE(write_file(folder + "/tokenizer.json", text_test::families()[5].json.dump()).has_value());
+  ASSERT_TRUE(write_file(folder + "/tokenizer.json", json_of("llama-old").dump()).has_value());
   EXPECT_EQ(load_tokenizer(folder)->size(), named("llama-old").size());
   std::filesystem::remove_all(folder);
 }
@@ -338,12 +339,10 @@ TEST(Vocabulary, WhatGgufNamesSplitsAsTheFamiliesDo) {
     spec.pre = pre;
     const auto tokenizer = Tokenizer::from_vocabulary(spec);
     ASSERT_TRUE(tokenizer.has_value()) << pre << ": " << tokenizer.error().message();
-    std::vector<text_test::Family> all = text_test::families();
-    const auto same = std::find_if(all.begin(), all.end(), [name = std::string(family)](const auto& each) { return each.name == name; });
-    ASSERT_NE(same, all.end()) << family;
-    same->json["normalizer"] = nullptr;  // GGUF has none
-    same->json["model"]["ignore_merges"] = std::string(pre) == "llama-bpe" || std::string(pre) == "tekken";
-    const Tokenizer other = Tokenizer::parse(same->json.dump(), family).value();
+    Json same = json_of(family);
+    same["normalizer"] = nullptr;  // GGUF has none
+    same["model"]["ignore_merges"] = std::string(pre) == "llama-bpe" || std::string(pre) == "tekken";
+    const Tokenizer other = Tokenizer::parse(same.dump(), family).value();
     Rng rng({35, 0, 0, 0});
     for (int i = 0; i < 500; ++i) {
       const std::string text = text_test::hard_text(rng);

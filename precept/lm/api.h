@@ -25,8 +25,14 @@ struct EngineOptions {
   int threads = 0;                                       // 0: all cores
   int max_batch = 64;                                    // sequences decoded together
   std::int64_t cache_bytes = std::int64_t{512} << 20;    // memory of the key/value cache
-  // A model whose weights take more than this in fp32 is read where it lies in its mapped files, without a copy.
-  std::int64_t pack_bytes = std::int64_t{512} << 20;
+  // Of weights, cache and activations together; what weights and activations leave bounds the cache too. 0: no such bound.
+  std::int64_t memory_bytes = 0;
+  // Of the products' factors, and of keys and values; sums are fp32. "bf16", "fp32", or "auto": bf16 for checkpoints whose
+  // matrices are bf16, else fp32.
+  std::string precision = "auto";
+  // A model whose packed weights take more than this is read where it lies in its mapped files, without a copy, which is
+  // slower.
+  std::int64_t pack_bytes = std::int64_t{16} << 30;
   std::vector<AdapterSource> adapters = {};
 };
 

@@ -46,6 +46,17 @@ struct Served {
   std::string fingerprint;  // system_fingerprint, where the server gives one
 };
 
+// How a caller may end a request before its answer is there. Looked at between steps of work; the request then completes
+// with an Error of kind kFailed that says which it was.
+struct Patience {
+  std::optional<std::chrono::steady_clock::time_point> deadline;
+  std::function<bool()> cancelled;  // empty: never. Called by advance(), often: it must be quick
+
+  bool limited() const { return deadline.has_value() || cancelled != nullptr; }
+  // Why it is over, or nullopt.
+  std::optional<Error> over(std::chrono::steady_clock::time_point now) const;
+};
+
 struct GenerateRequest {
   Conversation messages;  // non-empty; with raw, exactly one message whose content is the text to continue
   bool raw = false;       // no chat template
@@ -56,6 +67,7 @@ struct GenerateRequest {
   // that get their answers whole call it once, or never for an empty text. An answer that fails may have given some.
   std::function<void(std::string_view)> on_text;
   std::string adapter;    // one of ModelInfo::adapters by its name; empty: the model as it was opened
+  Patience patience = {};
 };
 
 enum class Finish { kStop, kLength };
@@ -81,6 +93,7 @@ struct ScoreRequest {
   bool raw = false;
   std::vector<ScoreQuestion> questions;  // one call, however many: shared tokens are computed once
   std::string adapter;    // as in GenerateRequest
+  Patience patience = {};
 };
 
 struct Scores {

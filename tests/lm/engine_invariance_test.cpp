@@ -2,6 +2,7 @@
 
 #include <optional>
 
+#include "precept/lm/nn/row_kernels.h"
 #include "tests/lm/engine_support.h"
 #include "tests/lm/lora_support.h"
 
@@ -95,10 +96,12 @@ void expect_same(const Answers& a, const Answers& b, const std::string& how) {
 }
 
 // `sources` are in every model; request i is answered by one of `adapters`.
-void expect_invariant(const Checkpoint& checkpoint, const std::vector<AdapterSource>& sources = {}, const Adapters& adapters = {}) {
+void expect_invariant(const Checkpoint& checkpoint, const std::string& precision, const std::vector<AdapterSource>& sources,
+                      const Adapters& adapters) {
   const LlamaConfig& config = checkpoint.config;
   const auto open = [&](EngineOptions options) {
     options.adapters = sources;
+    options.precision = precision;
     return checkpoint.open(options);
   };
   constexpr std::size_t kGenerate = 24, kScore = 6;
@@ -145,10 +148,14 @@ void expect_invariant(const Checkpoint& checkpoint, const std::vector<AdapterSou
   const auto mapped = open({.threads = 2, .max_batch = 64, .pack_bytes = 0});
   expect_same(alone, run(*mapped, kGenerate, kScore, 100, adapters), "weights read where they lie");
   // 50 blocks: requests wait for memory, blocks are dropped, and score trees are cut into parts.
-  const std::int64_t block = std::int64_t{16} * 2 * config.num_key_value_heads * config.head_dim *
-                             config.num_hidden_layers * 4;
+  const nn::KvShape shape(precision == "bf16" ? nn::Precision::kBf16 : nn::Precision::kFp32, config.num_key_value_heads, config.head_dim);
+  const auto block = static_cast<std::int64_t>(shape.layer * sizeof(nn::Lane)) * config.num_hidden_layers;
   const auto tight = open({.threads = 2, .max_batch = 64, .cache_bytes = 50 * block});
-  expect_same(alone, run(*tight, kGenerate, kScore, 100, adapters), "little memory");
+  expect_same(alone, run(*tight, kGenerate, kScore, 100, adapters), "little memory, " + precision);
+}
+
+void expect_invariant(const Checkpoint& checkpoint, const std::vector<AdapterSource>& sources = {}, const Adapters& adapters = {}) {
+  for (const std::string precision : {"fp32", "bf16"}) expect_invariant(checkpoint, precision, sources, adapters);
 }
 
 TEST(EngineInvariance, PocketShape) { expect_invariant(Checkpoint(engine_test::shape_of(192, 6, 6, 6, 32, 512, true), 11)); }

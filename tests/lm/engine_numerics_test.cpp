@@ -110,10 +110,13 @@ std::vector<Vector> reference(const LlamaConfig& c, const Tensors& t, const std:
 // fp32 sums of up to 512 terms through at most 6 layers: relative errors near 1e-6 a sum, outputs of
 // size 10, so 1e-3 leaves room for growth through the layers while any wrong index shows at once.
 constexpr double kTolerance = 1e-3;
+// Every factor of a product rounded to 8 bits (relative 2^-9), some tens of such products in a row: a few hundredths seen.
+constexpr double kBf16Tolerance = 0.3;
 
-void expect_like_reference(const LlamaConfig& config, bool bf16) {
+void expect_like_reference(const LlamaConfig& config, bool bf16, const std::string& precision) {
+  const double tolerance = precision == "bf16" ? kBf16Tolerance : kTolerance;
   const Checkpoint checkpoint(config, 3, bf16);
-  const auto model = checkpoint.open();
+  const auto model = checkpoint.open({.precision = precision});
   ASSERT_NE(model, nullptr);
   GenerateRequest request;
   request.messages = {{"user", "tell me about the fox, please: it is kind"}};
@@ -135,9 +138,14 @@ void expect_like_reference(const LlamaConfig& config, bool bf16) {
   for (std::size_t i = 0; i < answer->tokens.size(); ++i) {
     const Vector& row = expected[prompt + i - 1];
     const double best = *std::max_element(row.begin(), row.end());
-    EXPECT_NEAR(row[answer->tokens[i]], best, kTolerance) << "greedy token " << i;
-    EXPECT_NEAR(answer->logprobs[i], row[answer->tokens[i]], kTolerance) << "log-prob " << i;
+    EXPECT_NEAR(row[answer->tokens[i]], best, tolerance) << "greedy token " << i;
+    EXPECT_NEAR(answer->logprobs[i], row[answer->tokens[i]], tolerance) << "log-prob " << i;
   }
+}
+
+void expect_like_reference(const LlamaConfig& config, bool bf16) {
+  expect_like_reference(config, bf16, "fp32");
+  expect_like_reference(config, bf16, "bf16");
 }
 
 TEST(EngineNumerics, PocketShapeLikeTheReference) { expect_like_reference(engine_test::pocket_shape(), true); }
@@ -157,7 +165,7 @@ INSTANTIATE_TEST_SUITE_P(WideHeads, EngineVariations,
 
 TEST(EngineNumerics, ScoresLikeTheReference) {
   const Checkpoint checkpoint(engine_test::odd_shape(), 5);
-  const auto model = checkpoint.open();
+  const auto model = checkpoint.open({.precision = "fp32"});
   ASSERT_NE(model, nullptr);
   ScoreRequest request;
   request.messages = {{"user", "tell me a story about the fox"}, {"assistant", "no"}, {"user", "why"}};

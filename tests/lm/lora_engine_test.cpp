@@ -14,13 +14,13 @@ namespace {
 using engine_test::Checkpoint;
 using engine_test::Folder;
 
-std::unique_ptr<Model> open_folder(const std::string& folder, const EngineOptions& options = {}) {
+std::unique_ptr<Model> open_folder(const std::string& folder, const EngineOptions& options = {.precision = "fp32"}) {
   Result<std::unique_ptr<Model>> model = precept_lm_api()->open_checkpoint(folder, options);
   EXPECT_TRUE(model.has_value()) << (model ? "" : model.error().message());
   return model ? std::move(*model) : nullptr;
 }
 
-std::string refusal(const std::string& folder, const EngineOptions& options = {}) {
+std::string refusal(const std::string& folder, const EngineOptions& options = {.precision = "fp32"}) {
   const auto model = precept_lm_api()->open_checkpoint(folder, options);
   return model ? "(accepted)" : model.error().message();
 }
@@ -107,7 +107,7 @@ class LoraEngine : public testing::TestWithParam<Variation> {};
 TEST_P(LoraEngine, IsLikeTheReferenceAndLikeTheMergedCheckpoint) {
   const Checkpoint checkpoint(GetParam().config, 3, false);
   const SavedAdapter saved(checkpoint, uneven(), 4);
-  const auto model = open_folder(saved.folder.path()), base = checkpoint.open();
+  const auto model = open_folder(saved.folder.path()), base = checkpoint.open({.precision = "fp32"});
   ASSERT_TRUE(model && base);
   const Generation got = answer(*model, fox());
   const Tokenizer tokenizer = engine_test::small_tokenizer();
@@ -143,7 +143,7 @@ INSTANTIATE_TEST_SUITE_P(OddShape, LoraEngine, testing::ValuesIn(variations(engi
 TEST(LoraEngineBits, ZeroBIsTheBase) {
   const Checkpoint checkpoint(engine_test::odd_shape(), 3);
   const SavedAdapter saved(checkpoint, uneven(), 4, 0.0);
-  const auto model = open_folder(saved.folder.path()), base = checkpoint.open();
+  const auto model = open_folder(saved.folder.path()), base = checkpoint.open({.precision = "fp32"});
   ASSERT_TRUE(model && base);
   expect_same(answer(*model, fox()), answer(*base, fox()));
   EXPECT_EQ(scores(*model, questions()), scores(*base, questions()));
@@ -200,7 +200,7 @@ TEST(LoraEngineBits, TheCacheSharesNothingBetweenAdapters) {
 TEST(LoraEngineNames, AnUnknownOneCompletesWithAnError) {
   const Checkpoint checkpoint(engine_test::odd_shape());
   const SavedAdapter policy(checkpoint, uneven(), 4);
-  const auto model = checkpoint.open({.adapters = {{"policy", policy.folder.path()}}});
+  const auto model = checkpoint.open({.precision = "fp32", .adapters = {{"policy", policy.folder.path()}}});
   std::optional<Error> generate, score;
   model->submit(fox("critic"), [&](Result<Generation> r) { generate = r.error(); });
   model->submit(questions("critic"), [&](Result<Scores> r) { score = r.error(); });
@@ -210,14 +210,14 @@ TEST(LoraEngineNames, AnUnknownOneCompletesWithAnError) {
   EXPECT_EQ(generate->what, "the model has no adapter \"critic\"");
   EXPECT_EQ(generate->hint, "it has base, policy");
   EXPECT_EQ(score->what, generate->what);
-  const auto plain = checkpoint.open();
+  const auto plain = checkpoint.open({.precision = "fp32"});
   EXPECT_TRUE(plain->info().adapters.empty());
 }
 
 TEST(LoraEngineOpen, AnAdaptersFolderIsItsBaseWithItOn) {
   const Checkpoint checkpoint(engine_test::odd_shape(), 3);
   const SavedAdapter policy(checkpoint, uneven(), 4), judge(checkpoint, uneven(), 5);
-  const auto base = checkpoint.open(), model = open_folder(policy.folder.path(), {.adapters = {{"judge", judge.folder.path()}}});
+  const auto base = checkpoint.open({.precision = "fp32"}), model = open_folder(policy.folder.path(), {.precision = "fp32", .adapters = {{"judge", judge.folder.path()}}});
   ASSERT_TRUE(base && model);
   EXPECT_EQ(model->info().uri, policy.folder.path());
   ASSERT_EQ(model->info().adapters.size(), 2U);

@@ -120,7 +120,7 @@ TEST_F(LoraRun, SaysTheSameMergedAndUnmerged) {
   ASSERT_TRUE(merge_adapter(o.from, *loaded, exact.path(), Dtype::kF32));
 
   const auto score = [](const std::string& folder) {
-    const auto model = precept_lm_api()->open_checkpoint(folder, {});
+    const auto model = precept_lm_api()->open_checkpoint(folder, {.precision = "fp32"});
     EXPECT_TRUE(model) << model.error().message();
     ScoreRequest request;
     request.messages = {{"user", "tell me about the fox"}};

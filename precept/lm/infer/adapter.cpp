@@ -1,6 +1,7 @@
 #include "precept/lm/infer/adapter.h"
 
 #include <algorithm>
+#include <bit>
 
 namespace precept::infer {
 
@@ -22,17 +23,30 @@ Result<std::unique_ptr<Adapter>> load_adapter(const std::string& name, const std
   return adapter;
 }
 
-void AdapterProducts::add(const std::vector<AdapterRows>& runs, std::size_t layer, nn::Product product, const float* x, std::size_t in,
-                          float* y, std::size_t out) {
-  for (const AdapterRows& run : runs) {
-    if (run.adapter == nullptr) continue;
-    const auto from = static_cast<std::size_t>(run.from);
-    const std::size_t scratch = static_cast<std::size_t>(run.rows) * static_cast<std::size_t>(run.adapter->layout.most_rank);
-    if (u_RK_.size() < scratch) u_RK_.resize(scratch);
-    for (const nn::LoraLayout::Module& m : run.adapter->layout.of(layer, product)) {
-      nn::lora_forward(kernels_, run.adapter->weights, m, run.rows, x + from * in, u_RK_.data(), y + from * out, out);
+namespace {
+
+void widen_factors(nn::Precision precision, int n, const nn::Lane* from, float* to) {
+  for (int i = 0; i < n; ++i) {
+    if (precision == nn::Precision::kFp32) {
+      to[i] = std::bit_cast<float>(from[i]);
+    } else {
+      to[i] = std::bit_cast<float>(i % 2 == 0 ? from[i / 2] << 16 : from[i / 2] & 0xFFFF0000U);
     }
   }
+}
+
+}  // namespace
+
+void AdapterProducts::add(const Adapter& adapter, std::size_t layer, nn::Product product, nn::Precision precision, int rows,
+                          const nn::Lane* x, std::size_t lda, int in, float* y, std::size_t out) {
+  const std::vector<nn::LoraLayout::Module>& modules = adapter.layout.of(layer, product);
+  if (modules.empty()) return;
+  const auto count = static_cast<std::size_t>(rows), width = static_cast<std::size_t>(in);
+  if (x_RC_.size() < count * width) x_RC_.resize(count * width);
+  for (std::size_t r = 0; r < count; ++r) widen_factors(precision, in, x + r * lda, x_RC_.data() + r * width);
+  const std::size_t scratch = count * static_cast<std::size_t>(adapter.layout.most_rank);
+  if (u_RK_.size() < scratch) u_RK_.resize(scratch);
+  for (const nn::LoraLayout::Module& m : modules) nn::lora_forward(kernels_, adapter.weights, m, rows, x_RC_.data(), u_RK_.data(), y, out);
 }
 
 }  // namespace precept::infer

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "precept/lm/nn/lora.h"
+#include "precept/lm/nn/row_kernels.h"
 
 namespace precept::infer {
 
@@ -34,16 +35,17 @@ struct AdapterRows {
   int from = 0, rows = 0;
 };
 
-// y += s B (A x) for each run of rows: x has `in` floats a row, y has `out`. A row's bits do not depend on the others.
+// y += s B (A x) of some rows, given as factors, `lda` lanes apart: x has `in` values a row, y has `out`. A row's bits do not
+// depend on the others. The scratch of one thread.
 class AdapterProducts {
  public:
   explicit AdapterProducts(const nn::Kernels& kernels) : kernels_(kernels) {}
-  void add(const std::vector<AdapterRows>& runs, std::size_t layer, nn::Product product, const float* x, std::size_t in, float* y,
-           std::size_t out);
+  void add(const Adapter& adapter, std::size_t layer, nn::Product product, nn::Precision precision, int rows, const nn::Lane* x, std::size_t lda,
+           int in, float* y, std::size_t out);
 
  private:
   const nn::Kernels& kernels_;
-  std::vector<float> u_RK_;
+  std::vector<float> x_RC_, u_RK_;
 };
 
 }  // namespace precept::infer

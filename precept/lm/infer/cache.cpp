@@ -6,34 +6,24 @@
 
 namespace precept::infer {
 
-BlockShape::BlockShape(const LlamaConfig& config) {
-  keys = static_cast<std::size_t>(config.num_key_value_heads) * static_cast<std::size_t>(config.head_dim) *
-         kBlockTokens;
-  layer = 2 * keys;
-  block = layer * static_cast<std::size_t>(config.num_hidden_layers);
-}
-
-Cache::Cache(const BlockShape& shape, std::int64_t bytes) {
-  const std::size_t count = std::max<std::size_t>(
-      static_cast<std::size_t>(std::max<std::int64_t>(bytes, 0)) / (shape.block * sizeof(float)), 1);
-  memory_ = std::unique_ptr<float[]>(new float[count * shape.block]);  // not cleared: pages come with use
+Cache::Cache(std::int64_t blocks) {
+  const auto count = static_cast<std::size_t>(std::max<std::int64_t>(blocks, 1));
   blocks_.resize(count);
   free_.reserve(count);
   for (std::size_t i = count; i-- > 0;) free_.push_back(static_cast<std::uint32_t>(i));
 }
 
-std::size_t Cache::Hash::operator()(const History& h) const {
-  std::uint64_t hash = h.before * 0x9E3779B97F4A7C15ULL;
-  for (const std::int32_t token : h.tokens) {
-    hash = (hash ^ static_cast<std::uint32_t>(token)) * 0xBF58476D1CE4E5B9ULL;
-    hash ^= hash >> 29;
-  }
-  return static_cast<std::size_t>(hash);
+Cache::History Cache::history(std::uint64_t before, const std::int32_t* tokens, int count) {
+  History h;
+  h.before = before;
+  h.tokens.fill(-1);
+  std::copy_n(tokens, count, h.tokens.begin());
+  return h;
 }
 
 void Cache::forget(Block& block) {
   if (block.serial == 0) return;
-  known_.erase(block.history);
+  known_.erase(block.known);
   block.serial = 0;
   block.ready = false;
 }
@@ -70,18 +60,28 @@ void Cache::release(std::uint32_t block) {
   }
 }
 
-std::optional<std::uint32_t> Cache::find(std::uint64_t before, const Tokens& tokens) const {
-  const auto found = known_.find(History{before, tokens});
-  if (found == known_.end()) return std::nullopt;
-  return found->second;
+std::optional<Cache::Match> Cache::closest(std::uint64_t before, const std::int32_t* tokens, int count) const {
+  const History wanted = history(before, tokens, count);
+  std::optional<Match> best;
+  const auto consider = [&](Known::const_iterator at) {
+    if (at->first.before != before) return;
+    int same = 0;
+    while (same < count && at->first.tokens[static_cast<std::size_t>(same)] == tokens[same]) ++same;
+    if (same > (best ? best->tokens : 0)) best = Match{at->second, same};
+  };
+  // What has most in common with it in an ordered list stands right before or after its place.
+  const auto after = known_.lower_bound(wanted);
+  if (after != known_.end()) consider(after);
+  if (after != known_.begin()) consider(std::prev(after));
+  return best;
 }
 
-bool Cache::publish(std::uint32_t block, std::uint64_t before, const Tokens& tokens) {
+bool Cache::publish(std::uint32_t block, std::uint64_t before, const std::int32_t* tokens, int count) {
   Block& b = blocks_[block];
   PRECEPT_CHECK(b.holders > 0 && b.serial == 0);
-  const History history{before, tokens};
-  if (!known_.emplace(history, block).second) return false;
-  b.history = history;
+  const auto [at, fresh] = known_.emplace(history(before, tokens, count), block);
+  if (!fresh) return false;
+  b.known = at;
   b.serial = next_serial_++;
   b.ready = false;
   return true;

@@ -8,47 +8,36 @@
 namespace precept::infer {
 namespace {
 
-constexpr int kStepRows = 1024;
-constexpr int kUnitRows = 112;  // work is divided no finer than needed, and no coarser than this
+constexpr std::chrono::milliseconds kLookEvery{20};  // at the patience of requests that wait
 
-int threads_of(const EngineOptions& options) {
-  if (options.threads > 0) return std::min(options.threads, 256);
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+const Patience& patience_of(const Job& job) {
+  return job.generates ? static_cast<const GenerateJob&>(job).request.patience : static_cast<const ScoreJob&>(job).request.patience;
 }
+
+bool answering(const Job& job) { return job.generates && !static_cast<const GenerateJob&>(job).answer.tokens.empty(); }
 
 }  // namespace
 
-Engine::Engine(ModelInfo info, Weights weights, TokenizerFiles files, const EngineOptions& options, const std::string& base_digest,
-               std::vector<std::unique_ptr<Adapter>> adapters, std::unique_ptr<Adapter> chosen)
-    : info_(std::move(info)),
-      weights_(std::move(weights)),
-      adapters_(std::move(adapters)),
-      chosen_(std::move(chosen)),
-      tokenizer_(std::move(files.tokenizer)),
-      chat_(std::move(files.chat)),
+Engine::Engine(EngineParts parts, std::unique_ptr<Backend> backend, int max_batch)
+    : info_(std::move(parts.info)),
+      backend_(std::move(backend)),
+      adapters_(std::move(parts.adapters)),
+      chosen_(std::move(parts.chosen)),
+      tokenizer_(std::move(parts.files.tokenizer)),
+      chat_(std::move(parts.files.chat)),
       stop_ids_(chat_.stop_ids()),
-      max_batch_(std::max(1, options.max_batch)),
-      choices_(std::min(tokenizer_.size(), weights_.config.vocab_size)),
-      processor_{&nn::kernels(), &kernels()},
-      cache_(BlockShape(weights_.config), options.cache_bytes),
-      rotary_(weights_.config, static_cast<int>(std::min<std::int64_t>(info_.context_tokens,
-                                                                       std::int64_t{cache_.capacity()} * kBlockTokens))),
-      workers_(threads_of(options)) {
-  std::vector<int> ends = weights_.config.more_eos_token_ids;
-  if (weights_.config.eos_token_id >= 0) ends.push_back(weights_.config.eos_token_id);
-  for (const int end : ends) {
-    if (std::find(stop_ids_.begin(), stop_ids_.end(), end) == stop_ids_.end()) stop_ids_.push_back(end);
+      max_batch_(std::clamp(max_batch, 1, backend_->max_rows())),
+      cache_(backend_->blocks()) {
+  for (const int end : parts.end_tokens) {
+    if (end >= 0 && std::find(stop_ids_.begin(), stop_ids_.end(), end) == stop_ids_.end()) stop_ids_.push_back(end);
   }
   std::uint64_t number = 0;
-  if (chosen_ || !adapters_.empty()) info_.adapters.push_back({kBaseName, base_digest});
+  if (chosen_ || !adapters_.empty()) info_.adapters.push_back({kBaseName, parts.base_digest});
   for (const std::unique_ptr<Adapter>& adapter : adapters_) {
     adapter->number = ++number;
     info_.adapters.push_back({adapter->name, adapter->digest});
   }
   if (chosen_) chosen_->number = ++number;
-  for (int i = 0; i < workers_.threads(); ++i) {
-    lanes_.push_back(std::make_unique<Lane>(Lane{Forward(weights_, rotary_, processor_, cache_), Sampler(*processor_.rows)}));
-  }
 }
 
 Engine::~Engine() = default;
@@ -69,6 +58,7 @@ void Engine::submit(GenerateRequest request, GenerateDone done) {
   auto job = std::make_unique<GenerateJob>(std::move(request), std::move(done), tokenizer_);
   job->adapter = adapter_called(job->request.adapter);
   job->arrival = arrivals_++;
+  if (job->request.patience.limited()) ++impatient_;
   waiting_generate_.push_back(std::move(job));
 }
 
@@ -82,107 +72,143 @@ void Engine::submit(ScoreRequest request, ScoreDone done) {
   job->adapter = adapter_called(job->request.adapter);
   job->done = std::move(done);
   job->arrival = arrivals_++;
+  if (job->request.patience.limited()) ++impatient_;
   waiting_score_.push_back(std::move(job));
 }
 
 std::size_t Engine::advance(std::chrono::milliseconds) {
+  if (impatient_ > 0) look_at_patience();
   admit();
-  std::vector<Unit> units = plan();
-  workers_.run(static_cast<int>(units.size()),
-               [&](int thread, int piece) { compute(*lanes_[thread], units[piece]); });
-  for (Unit& unit : units) {
-    for (std::size_t i = 0; i < unit.works.size(); ++i) settle(*unit.works[i], unit.segments[i].rows);
-  }
+  Step step = plan();
+  if (!step.segments.empty()) settle(step, backend_->run(step.segments, step.wanted));
   collect();
-  PRECEPT_CHECK(!units.empty() || active_.empty());
+  PRECEPT_CHECK(!step.segments.empty() || active_.empty());
   std::vector<std::function<void()>> completions;
   completions.swap(completions_);  // those submitted by a completion wait for the next call
   for (const std::function<void()>& complete : completions) complete();
   return waiting_generate_.size() + waiting_score_.size() + active_.size() + completions_.size();
 }
 
+// Ends what nobody waits for any longer: what is in work at each step, what waits now and then.
+void Engine::look_at_patience() {
+  const auto now = std::chrono::steady_clock::now();
+  for (const std::unique_ptr<Job>& job : active_) {
+    if (!job->ended) job->ended = patience_of(*job).over(now);
+  }
+  if (now - looked_at_ < kLookEvery) return;
+  looked_at_ = now;
+  const auto drop = [&](auto& waiting) {
+    auto kept = waiting.begin();
+    for (auto& job : waiting) {
+      if (std::optional<Error> over = patience_of(*job).over(now)) {
+        for (const std::unique_ptr<Work>& work : job->works) release(*work);  // of parts that are done
+        fail(std::move(job), std::move(*over));
+      } else {
+        *kept++ = std::move(job);
+      }
+    }
+    waiting.erase(kept, waiting.end());
+  };
+  drop(waiting_generate_);
+  drop(waiting_score_);
+}
+
+// Is all before this work in the cache? Then what it shares of a block is copied, if it is yet to be.
+bool Engine::begun(Work& work) {
+  if (work.parent != nullptr && !work.parent->available(cache_)) return false;
+  if (work.awaited && !cache_.ready(*work.awaited)) return false;
+  if (work.copy) {
+    backend_->copy_block(work.copy->from, work.copy->to);
+    work.copy.reset();
+  }
+  return true;
+}
+
 // Answers go first, so that a long prompt never holds them up; then prompts in the order of arrival.
-std::vector<Engine::Unit> Engine::plan() const {
-  std::vector<Work*> chosen;
-  int rows = 0;
-  const auto choose = [&](bool answering) {
+Engine::Step Engine::plan() {
+  Step step;
+  int left = backend_->max_rows();
+  const auto choose = [&](bool answers) {
     for (const std::unique_ptr<Job>& job : active_) {
+      if (answering(*job) != answers) continue;
       for (const std::unique_ptr<Work>& work : job->works) {
-        const auto* generate = dynamic_cast<const GenerateJob*>(job.get());
-        const bool answers = generate != nullptr && !generate->answer.tokens.empty();
-        if (rows >= kStepRows || answers != answering || work->pending() == 0) continue;
-        if (work->parent != nullptr && !work->parent->available(cache_)) continue;
-        if (work->awaited && !cache_.ready(*work->awaited)) continue;
-        chosen.push_back(work.get());
-        rows += std::min(work->pending(), kStepRows - rows);
+        if (left == 0) return;
+        if (!begun(*work) || work->pending() == 0) continue;
+        Segment segment;
+        segment.tokens = work->tokens.data() + work->computed;
+        segment.first = work->start + work->computed;
+        segment.rows = std::min(work->pending(), left);
+        segment.blocks = work->blocks.data();
+        segment.adapter = job->adapter;
+        left -= segment.rows;
+        step.works.push_back(work.get());
+        step.segments.push_back(segment);
       }
     }
   };
   choose(true);
   choose(false);
-
-  const int threads = workers_.threads();
-  const int target = std::clamp((rows + threads - 1) / threads, 1, kUnitRows);
-  std::vector<Unit> units;
-  int left = std::min(rows, kStepRows);
-  for (Work* work : chosen) {
-    Segment segment;
-    segment.tokens = work->tokens.data() + work->computed;
-    segment.first = work->start + work->computed;
-    segment.rows = std::min(work->pending(), left);
-    segment.spans = work->spans.data();
-    segment.adapter = work->job->adapter;
-    left -= segment.rows;
-    if (dynamic_cast<const GenerateJob*>(work->job) != nullptr) {
-      if (segment.rows == work->pending()) segment.wanted.push_back(segment.rows - 1);
-    } else {
-      for (const ScoreTrie::Want& want : work->wants) {
-        const int row = want.offset - work->computed;
-        if (row < 0 || row >= segment.rows) continue;
-        if (segment.wanted.empty() || segment.wanted.back() != row) segment.wanted.push_back(row);
-      }
+  for (int i = 0; i < static_cast<int>(step.works.size()); ++i) plan_wanted(step, i, *step.works[static_cast<std::size_t>(i)]);
+  // Pointers into `targets`, now that it no longer grows.
+  std::size_t at = 0;
+  for (Wanted& wanted : step.wanted) {
+    if (wanted.sampling != nullptr) {
+      ++at;
+      continue;
     }
-    if (units.empty() || units.back().rows + segment.rows > target) units.emplace_back();
-    units.back().rows += segment.rows;
-    units.back().works.push_back(work);
-    units.back().segments.push_back(std::move(segment));
+    wanted.targets = step.targets.data() + at;
+    at += static_cast<std::size_t>(wanted.count);
   }
-  std::stable_sort(units.begin(), units.end(), [](const Unit& a, const Unit& b) { return a.rows > b.rows; });
-  return units;
+  return step;
 }
 
-void Engine::compute(Lane& lane, Unit& unit) const {
-  lane.forward.run(unit.segments, [&](int segment, int row, float* logits) {
-    Work& work = *unit.works[segment];
-    row_done(lane, work, work.computed + row, logits);
-  });
-}
-
-// Runs in a worker's thread; several threads may be at works of one job.
-void Engine::row_done(Lane& lane, Work& work, int offset, float* logits) const {
-  const int vocab = weights_.config.vocab_size;
-  if (auto* job = dynamic_cast<GenerateJob*>(work.job)) {
-    const std::optional<LogSoftmax> softmax = log_softmax(*processor_.rows, vocab, logits);
-    if (!softmax) {
-      job->broken = true;
-      return;
-    }
-    job->picked = lane.sampler.pick(logits, choices_, job->request.sampling, job->rng.uniform());
-    job->logprob = static_cast<float>(softmax->of(logits[job->picked]));
+// `targets` and `looked_up` have one entry for each number that comes back.
+void Engine::plan_wanted(Step& step, int segment, Work& work) {
+  const int rows = step.segments[static_cast<std::size_t>(segment)].rows;
+  if (work.job->generates) {
+    if (rows < work.pending() || work.job->ended) return;
+    auto& job = static_cast<GenerateJob&>(*work.job);
+    step.wanted.push_back({segment, rows - 1, &job.request.sampling, job.rng.uniform(), nullptr, 0});
+    step.targets.push_back(-1);
+    step.looked_up.push_back(nullptr);
     return;
   }
-  auto& job = static_cast<ScoreJob&>(*work.job);
-  const std::optional<LogSoftmax> softmax = log_softmax(*processor_.rows, vocab, logits);
-  const auto from = std::lower_bound(work.wants.begin(), work.wants.end(), offset,
+  const auto from = std::lower_bound(work.wants.begin(), work.wants.end(), work.computed,
                                      [](const ScoreTrie::Want& want, int at) { return want.offset < at; });
-  for (auto want = from; want != work.wants.end() && want->offset == offset; ++want) {
-    job.values[want->value] = softmax ? softmax->of(logits[want->target]) : std::nan("");
+  for (auto want = from; want != work.wants.end() && want->offset < work.computed + rows; ++want) {
+    const int row = want->offset - work.computed;
+    if (step.wanted.empty() || step.wanted.back().segment != segment || step.wanted.back().row != row) {
+      step.wanted.push_back({segment, row, nullptr, 0, nullptr, 0});
+    }
+    ++step.wanted.back().count;
+    step.targets.push_back(want->target);
+    step.looked_up.push_back(&*want);
   }
 }
 
-void Engine::settle(Work& work, int rows) {
-  work.computed += rows;
-  if (work.parent == nullptr) publish(work);
+void Engine::settle(Step& step, const std::vector<Outcome>& outcomes) {
+  const Error broken{"the model's outputs are not finite", "its weights are damaged", info_.uri, 0, ErrorKind::kFailed};
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < step.wanted.size(); ++i) {
+    const Wanted& wanted = step.wanted[i];
+    const Outcome& outcome = outcomes[i];
+    Job& job = *step.works[static_cast<std::size_t>(wanted.segment)]->job;
+    if (!outcome.finite && !job.ended) job.ended = broken;
+    if (wanted.sampling != nullptr) {
+      static_cast<GenerateJob&>(job).picked = outcome.picked;
+      static_cast<GenerateJob&>(job).logprob = outcome.logprob;
+      ++at;
+      continue;
+    }
+    for (int j = 0; j < wanted.count; ++j, ++at) {
+      if (outcome.finite) static_cast<ScoreJob&>(job).values[step.looked_up[at]->value] = outcome.logprobs[static_cast<std::size_t>(j)];
+    }
+  }
+  for (std::size_t i = 0; i < step.works.size(); ++i) {
+    Work& work = *step.works[i];
+    work.computed += step.segments[i].rows;
+    if (work.parent == nullptr) publish(work);
+  }
 }
 
 // Makes blocks that are now full known to others.
@@ -190,17 +216,24 @@ void Engine::publish(Work& work) {
   const int full = work.computed / kBlockTokens;
   for (; work.ready < full; ++work.ready) {
     const int i = work.ready;
+    const std::uint32_t block = work.blocks[static_cast<std::size_t>(i)];
     if (i >= work.published) {
       if (!work.chain) return;
-      Cache::Tokens tokens;
-      std::copy_n(work.tokens.begin() + i * kBlockTokens, kBlockTokens, tokens.begin());
-      work.chain = cache_.publish(work.spans[i].block, work.serial, tokens);
+      work.chain = cache_.publish(block, work.serial, work.tokens.data() + i * kBlockTokens, kBlockTokens);
       if (!work.chain) return;
-      work.serial = cache_.serial(work.spans[i].block);
+      work.serial = cache_.serial(block);
       ++work.published;
     }
-    cache_.set_ready(work.spans[i].block);
+    cache_.set_ready(block);
   }
+}
+
+// The last block of a work that is done, which is not full.
+void Engine::publish_rest(Work& work) {
+  const int full = work.computed / kBlockTokens, rest = work.computed % kBlockTokens;
+  if (work.parent != nullptr || work.copy || !work.chain || rest == 0 || work.published != full || work.ready != full) return;
+  const std::uint32_t block = work.blocks[static_cast<std::size_t>(full)];
+  if (cache_.publish(block, work.serial, work.tokens.data() + full * kBlockTokens, rest)) cache_.set_ready(block);
 }
 
 bool Engine::extend(GenerateJob& job) {
@@ -231,12 +264,24 @@ bool Engine::extend(GenerateJob& job) {
   return false;
 }
 
+// Does another request wait for blocks that this one has said it would compute?
+bool Engine::awaited_by_others(const Job& job) const {
+  for (const std::unique_ptr<Work>& work : job.works) {
+    for (int i = work->ready; i < work->published; ++i) {
+      if (cache_.holders(work->blocks[static_cast<std::size_t>(i)]) > 1) return true;
+    }
+  }
+  return false;
+}
+
 void Engine::collect() {
   std::vector<std::unique_ptr<Job>> going, gone;
   for (std::unique_ptr<Job>& job : active_) {
     bool more = false;
-    if (auto* generate = dynamic_cast<GenerateJob*>(job.get())) {
-      more = !job->broken && extend(*generate);
+    if (job->ended) {
+      more = awaited_by_others(*job);
+    } else if (job->generates) {
+      more = extend(static_cast<GenerateJob&>(*job));
     } else {
       more = std::any_of(job->works.begin(), job->works.end(),
                          [](const std::unique_ptr<Work>& work) { return work->pending() > 0; });
@@ -248,15 +293,21 @@ void Engine::collect() {
 }
 
 void Engine::finish(std::unique_ptr<Job> job) {
-  for (const std::unique_ptr<Work>& work : job->works) release(*work);
+  for (const std::unique_ptr<Work>& work : job->works) {
+    if (!job->ended) publish_rest(*work);
+    release(*work);
+  }
   job->works.clear();
-  const Error broken{"the model's outputs are not finite", "its weights are damaged", info_.uri, 0,
-                     ErrorKind::kFailed};
-  if (auto* generate = dynamic_cast<GenerateJob*>(job.get())) {
-    --generating_;
-    if (job->broken) return fail(std::move(job), broken);
-    generate->answer.usage.output_tokens = static_cast<std::int64_t>(generate->answer.tokens.size());
-    completions_.push_back([done = std::move(generate->done), answer = std::move(generate->answer)]() mutable {
+  if (job->generates) --generating_;
+  if (job->ended) {
+    Error why = std::move(*job->ended);
+    return fail(std::move(job), std::move(why));
+  }
+  if (job->generates) {
+    auto& generate = static_cast<GenerateJob&>(*job);
+    if (generate.request.patience.limited()) --impatient_;
+    generate.answer.usage.output_tokens = static_cast<std::int64_t>(generate.answer.tokens.size());
+    completions_.push_back([done = std::move(generate.done), answer = std::move(generate.answer)]() mutable {
       done(std::move(answer));
     });
     return;
@@ -268,7 +319,6 @@ void Engine::finish(std::unique_ptr<Job> job) {
     for (const std::vector<std::int32_t>& option : score.questions[q].options) {
       double sum = 0;
       for (std::size_t i = 0; i < option.size(); ++i) sum += score.values[value++];
-      if (std::isnan(sum)) return fail(std::move(job), broken);
       sums.push_back(sum);
     }
     score.scores.logprobs.push_back(std::move(sums));
@@ -278,6 +328,7 @@ void Engine::finish(std::unique_ptr<Job> job) {
     waiting_score_.emplace_front(static_cast<ScoreJob*>(job.release()));
     return;
   }
+  if (score.request.patience.limited()) --impatient_;
   completions_.push_back([done = std::move(score.done), scores = std::move(score.scores)]() mutable {
     done(std::move(scores));
   });

@@ -1,13 +1,14 @@
 #pragma once
-// The engine: a Model on a Llama-architecture checkpoint, with continuous batching on the CPU.
+// The engine: a Model on a Llama-architecture checkpoint, with continuous batching.
 //
-// A step computes up to kStepRows positions of whatever is in flight: one for each sequence that
-// answers, the rest for prompts and score trees. Keys and values lie in blocks of 16 positions, shared
-// between requests with the same beginning (whole blocks) and within one score request (to the token).
+// A step computes some hundred positions of whatever is in flight: one for each sequence that answers, the rest for prompts
+// and score trees. Keys and values lie in blocks of 16 positions. Requests with the same beginning share what was computed
+// for it, to the token: whole blocks are shared, the last one is copied. That is so while they run and afterwards, as long
+// as memory lasts.
 //
-// The same request gives the same bits alone or in company, cold or with a warm cache, however its
-// prompt is cut into steps and however many threads there are: each row's sums run in a fixed order.
-// That holds for one processor; AVX-512, AVX2 and portable kernels round differently.
+// On the CPU, the same request gives the same bits alone or in company, cold or with a warm cache, however its prompt is
+// cut into steps and however many threads there are: each row's sums run in a fixed order. That holds for one processor;
+// instruction sets round differently, and so do precisions.
 //
 // One base may have several adapters; a request names the one that answers it, and requests with different ones are
 // computed together. Their keys and values are never shared. What holds of bits holds of each adapter by itself.
@@ -21,21 +22,26 @@
 #include <vector>
 
 #include "precept/lm/api.h"
+#include "precept/lm/infer/backend.h"
 #include "precept/lm/infer/cache.h"
-#include "precept/lm/infer/forward.h"
 #include "precept/lm/infer/job.h"
-#include "precept/lm/infer/sampler.h"
-#include "precept/lm/infer/weights.h"
-#include "precept/lm/infer/workers.h"
 #include "precept/text/chat_codec.h"
 
 namespace precept::infer {
 
+// What a model has beside what computes: texts to tokens and back, and adapters.
+struct EngineParts {
+  ModelInfo info;  // info.adapters is filled in by the engine
+  TokenizerFiles files;
+  std::vector<int> end_tokens;  // of the config, beside those of the chat format
+  std::string base_digest;
+  std::vector<std::unique_ptr<Adapter>> adapters;
+  std::unique_ptr<Adapter> chosen;  // of requests that name none; null: the base alone
+};
+
 class Engine : public Model {
  public:
-  // `chosen` is the adapter of requests that name none; null: the base alone. info.adapters is filled in here.
-  Engine(ModelInfo info, Weights weights, TokenizerFiles files, const EngineOptions& options, const std::string& base_digest = {},
-         std::vector<std::unique_ptr<Adapter>> adapters = {}, std::unique_ptr<Adapter> chosen = nullptr);
+  Engine(EngineParts parts, std::unique_ptr<Backend> backend, int max_batch);
   ~Engine() override;
 
   const ModelInfo& info() const override { return info_; }
@@ -44,15 +50,13 @@ class Engine : public Model {
   std::size_t advance(std::chrono::milliseconds wait) override;
 
  private:
-  // One piece of a step, for one thread.
-  struct Unit {
+  // What one step computes, and of which works.
+  struct Step {
     std::vector<Segment> segments;
-    std::vector<Work*> works;  // of the segments
-    int rows = 0;
-  };
-  struct Lane {
-    Forward forward;
-    Sampler sampler;
+    std::vector<Work*> works;     // of the segments
+    std::vector<Wanted> wanted;
+    std::vector<std::int32_t> targets;            // of all that is looked up
+    std::vector<const ScoreTrie::Want*> looked_up;  // of the targets; null for answers
   };
 
   const Adapter* adapter_called(const std::string& name) const;  // of a request that was checked
@@ -67,39 +71,40 @@ class Engine : public Model {
   bool place(Work& work, int tokens, int reusable);
   void build_part(ScoreJob& job);
   void release(Work& work);
+  void unplace(Work& work);
   void fail(std::unique_ptr<Job> job, Error error);
   std::int64_t pending_rows() const;
 
   // engine.cpp: steps.
-  std::vector<Unit> plan() const;
-  void compute(Lane& lane, Unit& unit) const;
-  void row_done(Lane& lane, Work& work, int offset, float* logits) const;
-  void settle(Work& work, int rows);
+  void look_at_patience();
+  Step plan();
+  void plan_wanted(Step& step, int segment, Work& work);
+  bool begun(Work& work);
+  void settle(Step& step, const std::vector<Outcome>& outcomes);
   void publish(Work& work);
+  void publish_rest(Work& work);
+  bool awaited_by_others(const Job& job) const;
   bool extend(GenerateJob& job);  // false: the answer is complete
   void collect();
   void finish(std::unique_ptr<Job> job);
 
   ModelInfo info_;
-  Weights weights_;
+  std::unique_ptr<Backend> backend_;
   std::vector<std::unique_ptr<Adapter>> adapters_;
   std::unique_ptr<Adapter> chosen_;
   Tokenizer tokenizer_;
   ChatCodec chat_;
   std::vector<std::int32_t> stop_ids_;
   int max_batch_;
-  int choices_;  // tokens that may be generated: those the tokenizer has
-  Processor processor_;
   Cache cache_;
-  Rotary rotary_;
-  Workers workers_;
-  std::vector<std::unique_ptr<Lane>> lanes_;
 
   std::uint64_t arrivals_ = 0;
   std::deque<std::unique_ptr<GenerateJob>> waiting_generate_;
   std::deque<std::unique_ptr<ScoreJob>> waiting_score_;
   std::vector<std::unique_ptr<Job>> active_;
   int generating_ = 0;  // active jobs that generate
+  int impatient_ = 0;   // requests in flight with a deadline, or that may be cancelled
+  std::chrono::steady_clock::time_point looked_at_{};
   std::vector<std::function<void()>> completions_;
 };
 

@@ -24,12 +24,12 @@ std::int64_t Engine::pending_rows() const {
 }
 
 void Engine::fail(std::unique_ptr<Job> job, Error error) {
-  if (auto* generate = dynamic_cast<GenerateJob*>(job.get())) {
-    completions_.push_back([done = std::move(generate->done), error = std::move(error)] { done(tl::unexpected(error)); });
-  } else {
-    auto& score = static_cast<ScoreJob&>(*job);
-    completions_.push_back([done = std::move(score.done), error = std::move(error)] { done(tl::unexpected(error)); });
-  }
+  const auto complete = [&](auto& known) {
+    if (known.request.patience.limited()) --impatient_;
+    completions_.push_back([done = std::move(known.done), error = std::move(error)] { done(tl::unexpected(error)); });
+  };
+  if (job->generates) return complete(static_cast<GenerateJob&>(*job));
+  complete(static_cast<ScoreJob&>(*job));
 }
 
 // In the order of arrival; only a full batch of answers lets scores overtake.
@@ -118,7 +118,7 @@ Status Engine::prepare(ScoreJob& job) {
     for (const std::string& option : question.options) {
       one.options.push_back(tokenizer_.encode(option));
       longest = std::max(longest, one.options.back().size());
-      total += one.options.back().size() + 2 * kBlockTokens;  // a leaf and a branching, each with a last block
+      total += one.options.back().size() + 4 * kBlockTokens;  // a leaf and a branching, each with a first and a last block of its own
     }
     if (one.prompt.size() + longest > static_cast<std::size_t>(info_.context_tokens)) {
       return bad_input(fmt::format("a prompt with its option has {} tokens, but the model's context holds {}",
@@ -135,44 +135,51 @@ Status Engine::prepare(ScoreJob& job) {
   return {};
 }
 
-// Gives a work that starts at position 0 places for `tokens` positions; up to `reusable` leading
-// blocks may be ones that others have computed, or are about to.
+// Gives a work that starts at position 0 places for `tokens` positions; up to `reusable` leading tokens may be ones that
+// others have computed, or are about to.
 bool Engine::place(Work& work, int tokens, int reusable) {
-  Cache::Tokens piece;
-  const auto piece_at = [&](int i) -> const Cache::Tokens& {
-    std::copy_n(work.tokens.begin() + i * kBlockTokens, kBlockTokens, piece.begin());
-    return piece;
+  const auto known = [&](int block, int count) { return cache_.closest(work.serial, work.tokens.data() + block * kBlockTokens, count); };
+  const auto take = [&](std::uint32_t block) {
+    cache_.hold(block);
+    work.held.push_back(block);
+    if (!cache_.ready(block)) work.awaited = block;
   };
   int found = 0;
-  for (; found < reusable; ++found) {
-    const std::optional<std::uint32_t> block = cache_.find(work.serial, piece_at(found));
-    if (!block) break;
-    cache_.hold(*block);
-    work.held.push_back(*block);
-    work.spans.push_back({*block, kBlockTokens});
-    work.serial = cache_.serial(*block);
-    if (!cache_.ready(*block)) work.awaited = *block;
+  std::optional<Cache::Match> part;
+  while (true) {
+    const int most = std::min(kBlockTokens, reusable - found * kBlockTokens);
+    part = most > 0 ? known(found, most) : std::nullopt;
+    if (!part || part->tokens < kBlockTokens) break;
+    take(part->block);
+    work.blocks.push_back(part->block);
+    work.serial = cache_.serial(part->block);
+    part.reset();
+    ++found;
   }
+  // Held until the work ends, though it is read once: so few blocks are not worth another state.
+  if (part) take(part->block);
   const int fresh = blocks_for(tokens) - found;
   if (cache_.available() < fresh) {
-    release(work);
-    work.spans.clear();
-    work.serial = work.job->root();
-    work.awaited.reset();
+    unplace(work);
     return false;
   }
   for (int i = 0; i < fresh; ++i) {
     work.held.push_back(cache_.allocate());
-    work.spans.push_back({work.held.back(), kBlockTokens});
+    work.blocks.push_back(work.held.back());
   }
   work.computed = found * kBlockTokens;
+  if (part) {
+    work.copy = Work::Copy{part->block, work.blocks[static_cast<std::size_t>(found)]};
+    work.computed += part->tokens;
+  }
   work.published = work.ready = found;
   work.chain = true;
   const int whole = static_cast<int>(work.tokens.size()) / kBlockTokens;
   for (int i = found; i < whole && work.chain; ++i) {
-    work.chain = cache_.publish(work.spans[i].block, work.serial, piece_at(i));
+    const std::uint32_t block = work.blocks[static_cast<std::size_t>(i)];
+    work.chain = cache_.publish(block, work.serial, work.tokens.data() + i * kBlockTokens, kBlockTokens);
     if (!work.chain) break;
-    work.serial = cache_.serial(work.spans[i].block);
+    work.serial = cache_.serial(block);
     ++work.published;
   }
   return true;
@@ -184,13 +191,23 @@ void Engine::release(Work& work) {
   work.held.clear();
 }
 
+// As if it had never been placed.
+void Engine::unplace(Work& work) {
+  release(work);
+  work.blocks.clear();
+  work.serial = work.job->root();
+  work.awaited.reset();
+  work.copy.reset();
+  work.computed = work.published = work.ready = 0;
+}
+
 bool Engine::admit(GenerateJob& job) {
   auto work = std::make_unique<Work>();
   work->job = &job;
   work->serial = job.root();
   work->tokens = job.prompt;
   const int size = static_cast<int>(job.prompt.size());
-  if (!place(*work, job.limit, (size - 1) / kBlockTokens)) return false;
+  if (!place(*work, job.limit, size - 1)) return false;
   job.answer.usage.cached_tokens = work->computed;
   job.works.push_back(std::move(work));
   return true;
@@ -215,7 +232,7 @@ void Engine::build_part(ScoreJob& job) {
       }
     }
     int blocks = 0;
-    for (const ScoreTrie::Node& node : trie.nodes()) blocks += blocks_for(static_cast<int>(node.tokens.size()));
+    for (const ScoreTrie::Node& node : trie.nodes()) blocks += blocks_for(node.start % kBlockTokens + static_cast<int>(node.tokens.size()));
     if (blocks > cache_.capacity() && job.end - job.first > 1) continue;
 
     std::size_t value = 0;
@@ -252,37 +269,27 @@ bool Engine::admit(ScoreJob& job) {
   std::int64_t reused = 0;
   for (std::size_t i = 0; i < job.works.size(); ++i) {
     Work& work = *job.works[i];
-    const int size = static_cast<int>(work.tokens.size());
+    const int size = static_cast<int>(work.tokens.size()), inside = work.start % kBlockTokens;
     bool placed = true;
     if (work.parent == nullptr) {
-      const int computable = work.wants.empty() ? size : work.wants.front().offset;
-      placed = place(work, size, computable / kBlockTokens);
+      placed = place(work, size, work.wants.empty() ? size : work.wants.front().offset);
       reused += work.computed;
     } else {
-      placed = cache_.available() >= blocks_for(size);
+      placed = cache_.available() >= blocks_for(inside + size);
     }
     if (!placed) {
-      for (std::size_t j = 0; j < i; ++j) {
-        Work& other = *job.works[j];
-        release(other);
-        other.spans.clear();
-        other.serial = job.root();
-        other.awaited.reset();
-        other.computed = other.published = other.ready = 0;
-      }
+      for (std::size_t j = 0; j < i; ++j) unplace(*job.works[j]);
       return false;
     }
     if (work.parent == nullptr) continue;
-    work.spans = work.parent->spans;
-    int used = 0;  // of the places so far
-    for (Span& span : work.spans) {
-      span.count = std::min(span.count, work.start - used);
-      used += span.count;
-    }
-    for (int b = 0; b < blocks_for(size); ++b) {
+    // Whole blocks of the parent are shared; the one in which this work starts is copied.
+    const auto shared = static_cast<std::size_t>(work.start / kBlockTokens);
+    work.blocks.assign(work.parent->blocks.begin(), work.parent->blocks.begin() + static_cast<std::ptrdiff_t>(shared));
+    for (int b = 0; b < blocks_for(inside + size); ++b) {
       work.held.push_back(cache_.allocate());
-      work.spans.push_back({work.held.back(), kBlockTokens});
+      work.blocks.push_back(work.held.back());
     }
+    if (inside > 0) work.copy = Work::Copy{work.parent->blocks[shared], work.blocks[shared]};
   }
   job.scores.usage.cached_tokens += reused;
   return true;

@@ -1,14 +1,9 @@
 #include "precept/lm/infer/matrix.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace precept::infer {
-namespace {
-
-// Panels widened together: enough columns for the product's tiles, few enough to stay in the cache.
-constexpr int kWidenedRows = 2 * nn::kPanel;
-
-}  // namespace
 
 void Matrix::row(int r, float* out) const {
   const auto n = static_cast<std::size_t>(cols);
@@ -23,19 +18,50 @@ void Matrix::row(int r, float* out) const {
   }
 }
 
-void Products::times(int m, const float* a, const Matrix& w, float* c, bool add) {
-  const auto k = static_cast<std::size_t>(w.cols), n = static_cast<std::size_t>(w.rows);
+void Matrix::factors(int r, const nn::RowKernels& kernels, nn::Lane* out) const {
+  const auto n = static_cast<std::size_t>(cols);
+  int at = r;
+  for (const Part& part : parts) {
+    if (at >= part.rows) {
+      at -= part.rows;
+      continue;
+    }
+    const auto* view = std::get_if<TensorView>(&part.tensor);
+    // Such a row is made of lanes as it lies there.
+    if (kernels.precision == nn::Precision::kBf16 && view != nullptr && view->dtype == Dtype::kBF16 && n % 2 == 0) {
+      std::memcpy(out, view->bytes.data() + static_cast<std::size_t>(at) * n * 2, n * 2);
+      return;
+    }
+    break;
+  }
+  std::vector<float> wide(n);
+  row(r, wide.data());
+  kernels.factors(cols, wide.data(), out);
+}
+
+void Matrix::pack(const nn::RowKernels& kernels, int begin, int end, nn::Lane* out, Lanes& scratch) const {
+  const std::size_t lanes = nn::lanes_of(kernels.precision, static_cast<std::size_t>(cols));
+  scratch.resize(std::max(scratch.size(), lanes * nn::kPanel));
+  for (int p = begin; p < end; ++p, out += lanes * nn::kPanel) {
+    const int first = p * nn::kPanel, count = std::min(nn::kPanel, rows - first);
+    for (int r = 0; r < count; ++r) factors(first + r, kernels, scratch.data() + static_cast<std::size_t>(r) * lanes);
+    kernels.pack(static_cast<int>(lanes), count, scratch.data(), lanes, out);
+  }
+}
+
+void Products::times(int m, const nn::Lane* a, std::size_t lda, const Matrix& w, int begin, int end, float* c, std::size_t ldc, bool add) {
+  const std::size_t lanes = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(w.cols));
+  const auto columns = [&](int from, int to) { return std::min(to * nn::kPanel, w.rows) - from * nn::kPanel; };
+  if (begin >= end) return;
   if (!w.packed.empty()) {
-    kernels_.gemm(m, w.rows, w.cols, a, k, 1, w.packed.data(), c, n, add);
+    const nn::Lane* panels = w.packed.data() + static_cast<std::size_t>(begin) * nn::kPanel * lanes;
+    kernels_.product(m, columns(begin, end), static_cast<int>(lanes), a, lda, panels, c + begin * nn::kPanel, ldc, add);
     return;
   }
-  widened_.resize(std::max(widened_.size(), k * kWidenedRows));
-  panels_.resize(std::max(panels_.size(), k * kWidenedRows));
-  for (int from = 0; from < w.rows; from += kWidenedRows) {
-    const int rows = std::min(kWidenedRows, w.rows - from);
-    for (int r = 0; r < rows; ++r) w.row(from + r, widened_.data() + static_cast<std::size_t>(r) * k);
-    kernels_.pack_cols(w.cols, rows, widened_.data(), k, panels_.data());
-    kernels_.gemm(m, rows, w.cols, a, k, 1, panels_.data(), c + from, n, add);
+  panel_.resize(std::max(panel_.size(), lanes * nn::kPanel));
+  for (int p = begin; p < end; ++p) {
+    w.pack(kernels_, p, p + 1, panel_.data(), rows_);
+    kernels_.product(m, columns(p, p + 1), static_cast<int>(lanes), a, lda, panel_.data(), c + p * nn::kPanel, ldc, add);
   }
 }
 

@@ -1,6 +1,6 @@
 #pragma once
-// A matrix of a checkpoint for the engine's products: packed in fp32 where it is small, otherwise read where it lies in
-// the mapped file and widened a panel at a time. The bits of a product are the same either way.
+// A matrix of a checkpoint for the engine's products: packed, or read where it lies in the mapped file and packed a panel
+// at a time. The bits of a product are the same either way.
 
 #include <cstddef>
 #include <variant>
@@ -8,9 +8,12 @@
 
 #include "precept/checkpoint/gguf_llama.h"
 #include "precept/checkpoint/safetensors.h"
-#include "precept/lm/nn/kernels.h"
+#include "precept/lm/nn/memory.h"
+#include "precept/lm/nn/row_kernels.h"
 
 namespace precept::infer {
+
+using Lanes = std::vector<nn::Lane, nn::Aligned<nn::Lane>>;
 
 // Rows of one tensor where they lie: F32, F16 or BF16 of safetensors, or any type of GGUF. Bytes are not owned.
 struct Part {
@@ -21,23 +24,29 @@ struct Part {
 // Rows (outputs) x cols (inputs).
 struct Matrix {
   int rows = 0, cols = 0;
-  std::vector<float> packed;      // nn::Kernels::pack_cols of it; empty: `parts` are read
-  std::vector<Part> parts;        // one under the other
+  Lanes packed;             // RowKernels::pack of it; empty: `parts` are read
+  std::vector<Part> parts;  // one under the other
 
+  int panels() const { return (rows + nn::kPanel - 1) / nn::kPanel; }
   // Row r, widened.
   void row(int r, float* out) const;
+  // Row r as factors.
+  void factors(int r, const nn::RowKernels& kernels, nn::Lane* out) const;
+  // Packs panels [begin, end) into `out`. `scratch` is the caller's.
+  void pack(const nn::RowKernels& kernels, int begin, int end, nn::Lane* out, Lanes& scratch) const;
 };
 
-// Computes with one matrix after another; keeps its scratch.
+// Products with matrices; the scratch of one thread.
 class Products {
  public:
-  explicit Products(const nn::Kernels& kernels) : kernels_(kernels) {}
-  // c [m x w.rows] = a [m x w.cols] w^T, or += with `add`.
-  void times(int m, const float* a, const Matrix& w, float* c, bool add);
+  explicit Products(const nn::RowKernels& kernels) : kernels_(kernels) {}
+  // Columns of panels [begin, end) of c [m x w.rows, ldc] = a w^T, or += with `add`; a's rows are lda lanes apart. `c` is
+  // where column 0 would be.
+  void times(int m, const nn::Lane* a, std::size_t lda, const Matrix& w, int begin, int end, float* c, std::size_t ldc, bool add);
 
  private:
-  const nn::Kernels& kernels_;
-  std::vector<float> widened_, panels_;
+  const nn::RowKernels& kernels_;
+  Lanes rows_, panel_;
 };
 
 }  // namespace precept::infer

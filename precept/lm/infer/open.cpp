@@ -1,10 +1,12 @@
 #include <filesystem>
 #include <map>
+#include <thread>
 
 #include <fmt/format.h>
 
 #include "precept/checkpoint/safetensors.h"
 #include "precept/lm/gguf_tokenizer.h"
+#include "precept/lm/infer/cpu_backend.h"
 #include "precept/lm/infer/engine.h"
 
 namespace precept::infer {
@@ -48,55 +50,94 @@ Status check_names(const std::vector<AdapterSource>& adapters) {
   return {};
 }
 
+// Bytes for keys and values under all bounds; refuses a budget that holds no cache worth the name.
+Result<std::int64_t> cache_bytes(const EngineOptions& options, const Weights& weights, int threads) {
+  if (options.memory_bytes <= 0) return options.cache_bytes;
+  const LlamaConfig& c = weights.config;
+  const std::int64_t taken = weights.bytes() + CpuBackend::scratch_bytes(c, weights.precision, threads);
+  const std::int64_t least = std::int64_t{64} * nn::kBlockTokens * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * 2 * 4;
+  if (options.memory_bytes < taken + least) {
+    return bad_input(fmt::format("{} MB of memory are too few: weights and activations take {} MB", options.memory_bytes >> 20, taken >> 20),
+                     fmt::format("give it at least {} MB", ((taken + least) >> 20) + 1), weights.path);
+  }
+  return std::min(options.cache_bytes, options.memory_bytes - taken);
+}
+
+// Models have spare rows of embeddings, but few.
+Status check_vocabulary(const TokenizerFiles& files, const LlamaConfig& config, const std::string& file) {
+  const int tokens = files.tokenizer.size();
+  if (tokens <= config.vocab_size && tokens >= config.vocab_size / 2) return {};
+  return bad_input(fmt::format("the tokenizer has {} tokens, the model {}", tokens, config.vocab_size), "the tokenizer belongs to another model", file);
+}
+
+Status check_precision(const std::string& precision) {
+  if (precision == "auto" || precision == "bf16" || precision == "fp32") return {};
+  return bad_input("the precision must be auto, bf16 or fp32, not \"" + precision + "\"");
+}
+
+// The folder of the base, and of the adapter on it where `opened` is one.
+struct Opened {
+  std::string base, adapter;
+};
+Result<Opened> folders_of(const std::string& opened) {
+  if (!is_peft_folder(opened)) return Opened{opened, ""};
+  const Result<LoraConfig> lora = load_lora_config(opened);
+  if (!lora) return tl::unexpected(lora.error());
+  const Result<std::string> base = peft_base_folder(opened, *lora);
+  if (!base) return tl::unexpected(base.error());
+  return Opened{*base, opened};
+}
+
+int threads_of(const EngineOptions& options) {
+  if (options.threads > 0) return std::min(options.threads, 256);
+  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const EngineOptions& options) {
   if (Status fine = check_names(options.adapters); !fine) return tl::unexpected(fine.error());
-  std::string folder = opened;
-  const bool adapted = is_peft_folder(opened);
-  if (adapted) {
-    const Result<LoraConfig> lora = load_lora_config(opened);
-    if (!lora) return tl::unexpected(lora.error());
-    const Result<std::string> base = peft_base_folder(opened, *lora);
-    if (!base) return tl::unexpected(base.error());
-    folder = *base;
-  }
-  Result<Weights> weights = load_weights(folder, nn::kernels(), options.pack_bytes);
+  if (Status fine = check_precision(options.precision); !fine) return tl::unexpected(fine.error());
+  const Result<Opened> folders = folders_of(opened);
+  if (!folders) return tl::unexpected(folders.error());
+  const std::string& folder = folders->base;
+  Result<Weights> weights = load_weights(folder, options.precision, options.pack_bytes);
   if (!weights) return tl::unexpected(weights.error());
   const bool gguf = weights->gguf.has_value();
   Result<TokenizerFiles> files = gguf ? tokenizer_files_of(*weights->gguf) : load_tokenizer_files(folder);
   if (!files) return tl::unexpected(files.error());
   const LlamaConfig& config = weights->config;
-  // Models have spare rows of embeddings, but few.
-  if (const int tokens = files->tokenizer.size(); tokens > config.vocab_size || tokens < config.vocab_size / 2) {
-    return bad_input(fmt::format("the tokenizer has {} tokens, the model {}", tokens, config.vocab_size),
-                     "the tokenizer belongs to another model", gguf ? folder : folder + "/tokenizer.json");
-  }
+  if (Status fits = check_vocabulary(*files, config, gguf ? folder : folder + "/tokenizer.json"); !fits) return tl::unexpected(fits.error());
   const Result<std::string> digest = gguf ? file_digest(folder) : checkpoint_digest(folder, weights->folder);
   if (!digest) return tl::unexpected(digest.error());
-  ModelInfo info;
+  const nn::Kernels& low_rank = low_rank_kernels(weights->precision);
+  const int choices = std::min(files->tokenizer.size(), config.vocab_size);
+  EngineParts parts{{}, std::move(*files), config.more_eos_token_ids, *digest, {}, nullptr};
+  ModelInfo& info = parts.info;
   info.uri = opened;
   info.name = last_part(opened);
   info.digest = *digest;
   info.can_score = true;
   info.context_tokens = config.max_position_embeddings;
   info.parameters = config.parameters();
-  std::unique_ptr<Adapter> chosen;
-  if (adapted) {
-    auto loaded = load_adapter(info.name, opened, config, *digest, nn::kernels());
+  if (!folders->adapter.empty()) {
+    auto loaded = load_adapter(info.name, opened, config, *digest, low_rank);
     if (!loaded) return tl::unexpected(loaded.error());
-    chosen = std::move(*loaded);
-    info.digest = chosen->digest;
-    info.parameters += static_cast<std::int64_t>(chosen->layout.size);
+    parts.chosen = std::move(*loaded);
+    info.digest = parts.chosen->digest;
+    info.parameters += static_cast<std::int64_t>(parts.chosen->layout.size);
   }
-  std::vector<std::unique_ptr<Adapter>> adapters;
   for (const AdapterSource& source : options.adapters) {
-    auto loaded = load_adapter(source.name, source.folder, config, *digest, nn::kernels());
+    auto loaded = load_adapter(source.name, source.folder, config, *digest, low_rank);
     if (!loaded) return tl::unexpected(loaded.error());
-    adapters.push_back(std::move(*loaded));
+    parts.adapters.push_back(std::move(*loaded));
   }
-  return std::make_unique<Engine>(std::move(info), std::move(*weights), std::move(*files), options, *digest, std::move(adapters),
-                                  std::move(chosen));
+  parts.end_tokens.push_back(config.eos_token_id);
+  const int threads = threads_of(options);
+  const Result<std::int64_t> cache = cache_bytes(options, *weights, threads);
+  if (!cache) return tl::unexpected(cache.error());
+  auto backend = std::make_unique<CpuBackend>(std::move(*weights), threads, *cache, choices);
+  return std::make_unique<Engine>(std::move(parts), std::move(backend), options.max_batch);
 }
 
 }  // namespace precept::infer

@@ -5,7 +5,7 @@
 
 namespace precept::infer {
 
-std::optional<LogSoftmax> log_softmax(const Kernels& kernels, int vocab, const float* logits) {
+std::optional<LogSoftmax> log_softmax(const nn::RowKernels& kernels, int vocab, const float* logits) {
   const float top = kernels.largest(vocab, logits);
   if (!std::isfinite(top)) return std::nullopt;
   return LogSoftmax{top, std::log(static_cast<double>(kernels.exponentials(vocab, logits, top, 1.0F, nullptr)))};

@@ -5,7 +5,7 @@
 #include <optional>
 #include <vector>
 
-#include "precept/lm/infer/kernels.h"
+#include "precept/lm/nn/row_kernels.h"
 #include "precept/model/model.h"
 
 namespace precept::infer {
@@ -16,12 +16,12 @@ struct LogSoftmax {
   double log_sum = 0;
   double of(float logit) const { return (static_cast<double>(logit) - static_cast<double>(top)) - log_sum; }
 };
-std::optional<LogSoftmax> log_softmax(const Kernels& kernels, int vocab, const float* logits);
+std::optional<LogSoftmax> log_softmax(const nn::RowKernels& kernels, int vocab, const float* logits);
 
 // Scratch of one thread.
 class Sampler {
  public:
-  explicit Sampler(const Kernels& kernels) : kernels_(kernels) {}
+  explicit Sampler(const nn::RowKernels& kernels) : kernels_(kernels) {}
 
   // One of the tokens 0..choices-1, a pure function of its arguments; `uniform` lies in [0, 1).
   // Top-p keeps the fewest most probable tokens whose probabilities reach top_p; the lower id goes
@@ -30,7 +30,7 @@ class Sampler {
   std::int32_t pick(const float* logits, int choices, const Sampling& sampling, double uniform);
 
  private:
-  const Kernels& kernels_;
+  const nn::RowKernels& kernels_;
   std::vector<float> weights_;
   std::vector<std::int32_t> order_;
 };

@@ -9,6 +9,9 @@
 #include <tuple>
 #include <utility>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -43,8 +46,8 @@ Sources sources_of(const std::vector<HfTensor>& tensors) {
 // Takes tensors out of a checkpoint by name and shape; remembers which, and the first error.
 class Reader {
  public:
-  Reader(const std::string& path, const Sources& sources, const nn::Kernels& kernels, bool pack)
-      : path_(path), sources_(sources), kernels_(kernels), pack_(pack) {}
+  Reader(const std::string& path, const Sources& sources)
+      : path_(path), sources_(sources) {}
 
   std::vector<float> vector(const std::string& name, int size) {
     const Source* source = find(name, {size});
@@ -60,12 +63,6 @@ class Reader {
 
   // Matrices with the same inputs, one under the other.
   Matrix matrix(const std::vector<std::pair<std::string, int>>& parts, int cols) {
-    Matrix matrix = mapped(parts, cols);
-    if (pack_ && !error_) pack(matrix);
-    return matrix;
-  }
-
-  Matrix mapped(const std::vector<std::pair<std::string, int>>& parts, int cols) {
     Matrix matrix;
     matrix.cols = cols;
     for (const auto& [name, rows] : parts) {
@@ -92,14 +89,6 @@ class Reader {
   }
 
  private:
-  void pack(Matrix& matrix) const {
-    const auto cols = static_cast<std::size_t>(matrix.cols), rows = static_cast<std::size_t>(matrix.rows);
-    std::vector<float> plain(rows * cols);
-    for (int r = 0; r < matrix.rows; ++r) matrix.row(r, plain.data() + static_cast<std::size_t>(r) * cols);
-    matrix.packed.resize(nn::packed_size(cols, rows));
-    kernels_.pack_cols(matrix.cols, matrix.rows, plain.data(), cols, matrix.packed.data());
-  }
-
   const Source* find(const std::string& name, const std::vector<std::int64_t>& shape) {
     if (error_) return nullptr;
     used_.insert(name);
@@ -144,8 +133,6 @@ class Reader {
 
   const std::string& path_;
   const Sources& sources_;
-  const nn::Kernels& kernels_;
-  const bool pack_;
   std::set<std::string> used_;
   std::optional<Error> error_;
 };
@@ -174,7 +161,69 @@ Result<Sources> open_sources(const std::string& path, Weights& weights) {
   return sources_of(*tensors);
 }
 
+bool is_bf16(const Part& part) {
+  if (const auto* view = std::get_if<TensorView>(&part.tensor)) return view->dtype == Dtype::kBF16;
+  return std::get<HfTensor>(part.tensor).tensor->type == GgmlType::kBF16;
+}
+
+nn::Precision precision_of(const std::string& wanted, const Sources& sources) {
+  if (wanted != "auto") return wanted == "bf16" ? nn::Precision::kBf16 : nn::Precision::kFp32;
+  const bool all = std::all_of(sources.begin(), sources.end(), [](const auto& named) {
+    return named.second.shape.size() < 2 || is_bf16(named.second.part);
+  });
+  return all ? nn::Precision::kBf16 : nn::Precision::kFp32;
+}
+
+// Gives back the pages of a mapped file that hold these bytes; whoever reads them again has them mapped again.
+void give_back(std::string_view bytes) {
+  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
+  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page - 1) / page * page;
+  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.size()) / page * page;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+}
+
+// Packs every matrix, or none where all together would take more than `limit` bytes.
+void pack(Weights& weights, std::int64_t limit) {
+  const nn::RowKernels& kernels = nn::row_kernels(weights.precision);
+  std::vector<Matrix*> all;
+  for (Weights::Layer& layer : weights.layers) {
+    for (Matrix* matrix : {&layer.qkv, &layer.out, &layer.gate, &layer.up, &layer.down}) all.push_back(matrix);
+  }
+  all.push_back(&weights.head);
+  const auto lanes = [&](const Matrix& m) { return nn::packed_lanes(weights.precision, std::size_t(m.cols), std::size_t(m.rows)); };
+  std::size_t bytes = 0;
+  for (const Matrix* matrix : all) bytes += lanes(*matrix) * sizeof(nn::Lane);
+  if (bytes > static_cast<std::size_t>(std::max<std::int64_t>(limit, 0))) return;
+  in_parallel(all.size(), [&](std::size_t i) {
+    Matrix& matrix = *all[i];
+    Lanes scratch;
+    matrix.packed.resize(lanes(matrix));
+    matrix.pack(kernels, 0, matrix.panels(), matrix.packed.data(), scratch);
+    for (const Part& part : matrix.parts) {
+      const auto* view = std::get_if<TensorView>(&part.tensor);
+      give_back(view != nullptr ? view->bytes : std::get<HfTensor>(part.tensor).tensor->bytes);
+    }
+  });
+}
+
 }  // namespace
+
+std::int64_t Weights::bytes() const {
+  std::int64_t sum = 0;
+  const auto add = [&](const Matrix& matrix) {
+    if (!matrix.packed.empty()) sum += static_cast<std::int64_t>(matrix.packed.size() * sizeof(nn::Lane));
+    for (const Part& part : matrix.parts) {
+      const auto* view = std::get_if<TensorView>(&part.tensor);
+      if (matrix.packed.empty()) sum += static_cast<std::int64_t>((view != nullptr ? view->bytes : std::get<HfTensor>(part.tensor).tensor->bytes).size());
+    }
+  };
+  add(embed);
+  if (!config.tie_word_embeddings || !head.packed.empty()) add(head);
+  for (const Layer& layer : layers) {
+    for (const Matrix* matrix : {&layer.qkv, &layer.out, &layer.gate, &layer.up, &layer.down}) add(*matrix);
+  }
+  return sum;
+}
 
 Rotary::Rotary(const LlamaConfig& config, int positions) {
   const auto half = static_cast<std::size_t>(config.head_dim / 2);
@@ -191,8 +240,9 @@ Rotary::Rotary(const LlamaConfig& config, int positions) {
   }
 }
 
-Result<Weights> load_weights(const std::string& path, const nn::Kernels& kernels, std::int64_t pack_bytes) {
+Result<Weights> load_weights(const std::string& path, const std::string& precision, std::int64_t pack_bytes) {
   Weights weights;
+  weights.path = path;
   const Result<Sources> sources = open_sources(path, weights);
   if (!sources) return tl::unexpected(sources.error());
   const LlamaConfig& shape = weights.config;
@@ -200,8 +250,8 @@ Result<Weights> load_weights(const std::string& path, const nn::Kernels& kernels
   const int queries = shape.num_attention_heads * shape.head_dim;
   const int keys = shape.num_key_value_heads * shape.head_dim;
 
-  Reader reader(path, *sources, kernels, shape.parameters() <= pack_bytes / std::int64_t{sizeof(float)});
-  weights.embed = reader.mapped({{"model.embed_tokens.weight", shape.vocab_size}}, hidden);
+  Reader reader(path, *sources);
+  weights.embed = reader.matrix({{"model.embed_tokens.weight", shape.vocab_size}}, hidden);
   for (int i = 0; i < shape.num_hidden_layers; ++i) {
     const std::string layer = "model.layers." + std::to_string(i) + ".", attention = layer + "self_attn.";
     Weights::Layer one;
@@ -220,7 +270,8 @@ Result<Weights> load_weights(const std::string& path, const nn::Kernels& kernels
       one.k_norm = reader.vector(attention + "k_norm.weight", shape.head_dim);
     }
     one.out = reader.matrix({{attention + "o_proj.weight", hidden}}, queries);
-    one.gate_up = reader.matrix({{layer + "mlp.gate_proj.weight", feed_forward}, {layer + "mlp.up_proj.weight", feed_forward}}, hidden);
+    one.gate = reader.matrix({{layer + "mlp.gate_proj.weight", feed_forward}}, hidden);
+    one.up = reader.matrix({{layer + "mlp.up_proj.weight", feed_forward}}, hidden);
     one.down = reader.matrix({{layer + "mlp.down_proj.weight", hidden}}, feed_forward);
     weights.layers.push_back(std::move(one));
   }
@@ -232,6 +283,8 @@ Result<Weights> load_weights(const std::string& path, const nn::Kernels& kernels
     if (head != nullptr && embed != nullptr && head->bytes == embed->bytes) reader.ignore(head->name);
   }
   if (Status read = reader.finish(); !read) return tl::unexpected(read.error());
+  weights.precision = precision_of(precision, *sources);
+  pack(weights, pack_bytes);
   return weights;
 }
 

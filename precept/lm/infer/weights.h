@@ -9,20 +9,23 @@
 #include "precept/checkpoint/llama_config.h"
 #include "precept/core/result.h"
 #include "precept/lm/infer/matrix.h"
-#include "precept/lm/nn/kernels.h"
+#include "precept/lm/nn/row_kernels.h"
 
 namespace precept::infer {
 
-// Products run in fp32; bf16 and f16 weights are widened, which changes no value. q, k, v and gate, up are one matrix
-// each. Immutable after loading.
+// Factors are rounded to the precision (bf16 weights are bf16 already; in fp32 bf16 and f16 are widened, which changes no
+// value). q, k and v are one matrix. Immutable after loading.
 struct Weights {
+  std::int64_t bytes() const;  // of matrices as they lie in memory, packed or mapped
+  std::string path;
   struct Layer {
     std::vector<float> input_norm, post_norm;
-    Matrix qkv, out, gate_up, down;
+    Matrix qkv, out, gate, up, down;
     std::vector<float> qkv_bias, out_bias;  // empty where the architecture has none
     std::vector<float> q_norm, k_norm;      // [head_dim] each; empty likewise
   };
   LlamaConfig config;
+  nn::Precision precision = nn::Precision::kFp32;
   CheckpointTensors folder;   // what matrices that are not packed read, one of the two
   std::optional<Gguf> gguf;
   Matrix embed;               // [vocab, hidden], never packed
@@ -33,12 +36,14 @@ struct Weights {
 
 // Cosines and sines of the rotary angles of positions 0, 1, ..., times rope_attention_factor.
 struct Rotary {
+  Rotary() = default;
   Rotary(const LlamaConfig& config, int positions);
   std::vector<float> cosines, sines;  // [positions, head_dim / 2]
 };
 
 // Reads a checkpoint folder or a GGUF file. Errors name the tensor that is missing, misshapen, surplus or not finite. Matrices are
-// packed if all of them take at most `pack_bytes` so.
-Result<Weights> load_weights(const std::string& path, const nn::Kernels& kernels, std::int64_t pack_bytes);
+// packed if all of them take at most `pack_bytes` so; the pages of the file that were read for that are given back.
+// `precision` is "bf16", "fp32", or "auto": bf16 for checkpoints whose matrices are all bf16, else fp32.
+Result<Weights> load_weights(const std::string& path, const std::string& precision, std::int64_t pack_bytes);
 
 }  // namespace precept::infer

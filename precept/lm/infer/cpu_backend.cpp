@@ -1,0 +1,350 @@
+#include "precept/lm/infer/cpu_backend.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+#include "precept/core/result.h"
+
+namespace precept::infer {
+namespace {
+
+using nn::kBlockTokens;
+
+constexpr int kMaxRows = 512;    // of a step
+constexpr int kLogitRows = 64;   // rows of logits in flight
+constexpr int kTaskRows = 32;    // rows of one attention task
+constexpr int kFusedPanels = 8;  // of gate and up, in steps of few rows
+
+// Lanes between rows of factors: whole cache lines, and not a multiple of a page's worth of them, or the rows of a tile
+// would evict each other.
+std::size_t stride_of(nn::Precision precision, int n) {
+  const std::size_t lines = (nn::lanes_of(precision, static_cast<std::size_t>(n)) + 15) / 16;
+  return (lines | 1) * 16;
+}
+
+std::size_t times(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+}  // namespace
+
+const nn::Kernels& low_rank_kernels(nn::Precision precision) {
+  const nn::Kernels* bf16 = nn::bf16_kernels();
+  return precision == nn::Precision::kBf16 && bf16 != nullptr ? *bf16 : nn::kernels();
+}
+
+CpuBackend::Lane::Lane(const nn::RowKernels& kernels, const nn::Kernels& low_rank)
+    : products(kernels), adapters(low_rank), sampler(kernels) {}
+
+CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, int choices)
+    : weights_(std::move(weights)),
+      kernels_(nn::row_kernels(weights_.precision)),
+      plain_(nn::kernels()),
+      low_rank_(low_rank_kernels(weights_.precision)),
+      kv_(weights_.precision, weights_.config.num_key_value_heads, weights_.config.head_dim),
+      choices_(choices),
+      memory_(nullptr, std::free),
+      team_(threads) {
+  const LlamaConfig& c = weights_.config;
+  queries_ = c.num_attention_heads * c.head_dim;
+  keys_ = c.num_key_value_heads * c.head_dim;
+  wide_ = queries_ + 2 * keys_;
+  h_stride_ = stride_of(weights_.precision, c.hidden_size);
+  q_stride_ = stride_of(weights_.precision, queries_);
+  s_stride_ = stride_of(weights_.precision, c.intermediate_size);
+  const std::size_t block = kv_.layer * static_cast<std::size_t>(c.num_hidden_layers) * sizeof(nn::Lane);
+  blocks_ = std::max<std::int64_t>(1, cache_bytes / static_cast<std::int64_t>(block));
+  // Zeros that cost nothing until a block is used.
+  memory_.reset(static_cast<nn::Lane*>(std::calloc(static_cast<std::size_t>(blocks_), block)));
+  if (!memory_) throw std::bad_alloc();
+  rotary_ = Rotary(c, static_cast<int>(std::min<std::int64_t>(c.max_position_embeddings, blocks_ * kBlockTokens)));
+  taken_ = std::make_unique<std::atomic<int>[]>(static_cast<std::size_t>(c.num_hidden_layers));
+  for (int i = 0; i < team_.threads(); ++i) lanes_.push_back(std::make_unique<Lane>(kernels_, low_rank_));
+}
+
+CpuBackend::~CpuBackend() = default;
+
+int CpuBackend::max_rows() const { return kMaxRows; }
+
+std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision precision, int threads) {
+  const int queries = c.num_attention_heads * c.head_dim, wide = queries + 2 * c.num_key_value_heads * c.head_dim;
+  const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide) + stride_of(precision, c.hidden_size) + 2 * stride_of(precision, queries) +
+                          stride_of(precision, c.intermediate_size) + 2 * static_cast<std::size_t>(c.intermediate_size);
+  const std::size_t lane = nn::attention_scratch(static_cast<std::size_t>(c.max_position_embeddings)) + times(kMaxRows, 3 * nn::kPanel);
+  return static_cast<std::int64_t>(sizeof(float) * (row * kMaxRows + times(kLogitRows, c.vocab_size) + lane * static_cast<std::size_t>(threads)));
+}
+
+nn::Lane* CpuBackend::block(std::uint32_t id, std::size_t layer) const {
+  return memory_.get() + (id * weights_.layers.size() + layer) * kv_.layer;
+}
+
+void CpuBackend::copy_block(std::uint32_t from, std::uint32_t to) {
+  std::memcpy(block(to, 0), block(from, 0), weights_.layers.size() * kv_.layer * sizeof(nn::Lane));
+}
+
+void CpuBackend::lay_out(const std::vector<Segment>& segments) {
+  const LlamaConfig& c = weights_.config;
+  row_R_.clear();
+  start_.clear();
+  adapter_rows_.clear();
+  tasks_.clear();
+  adapted_ = false;
+  std::size_t most = 0;
+  for (int i = 0; i < static_cast<int>(segments.size()); ++i) {
+    const Segment& s = segments[static_cast<std::size_t>(i)];
+    const int start = static_cast<int>(row_R_.size());
+    start_.push_back(start);
+    for (int r = 0; r < s.rows; ++r) row_R_.push_back({s.tokens[r], s.first + r, s.blocks[(s.first + r) / kBlockTokens]});
+    if (adapter_rows_.empty() || adapter_rows_.back().adapter != s.adapter) adapter_rows_.push_back({s.adapter, start, 0});
+    adapter_rows_.back().rows += s.rows;
+    adapted_ = adapted_ || s.adapter != nullptr;
+    for (int from = 0; from < s.rows; from += kTaskRows) {
+      const int rows = std::min(kTaskRows, s.rows - from);
+      for (int g = 0; g < c.num_key_value_heads; ++g) tasks_.push_back({i, from, rows, start + from, g});
+    }
+    most = std::max(most, static_cast<std::size_t>(s.first + s.rows));
+  }
+  rows_ = static_cast<int>(row_R_.size());
+  PRECEPT_CHECK(rows_ <= kMaxRows);
+  // The longest first, so that no thread is left with one at the end.
+  std::stable_sort(tasks_.begin(), tasks_.end(), [&](const Task& a, const Task& b) {
+    const auto cost = [&](const Task& t) { return std::int64_t{t.rows} * (segments[static_cast<std::size_t>(t.segment)].first + t.from + t.rows); };
+    return cost(a) > cost(b);
+  });
+  for (std::size_t l = 0; l < weights_.layers.size(); ++l) taken_[l].store(0, std::memory_order_relaxed);
+
+  const auto grow = [&](auto& v, std::size_t n) {
+    if (v.size() < n) v.resize(n);
+  };
+  const auto R = static_cast<std::size_t>(rows_);
+  grow(x_RC_, R * static_cast<std::size_t>(c.hidden_size));
+  grow(qkv_RW_, R * static_cast<std::size_t>(wide_));
+  grow(h_RL_, std::max<std::size_t>(R, kLogitRows) * h_stride_);
+  grow(q_RL_, R * q_stride_);
+  grow(attended_RL_, R * q_stride_);
+  grow(s_RL_, R * s_stride_);
+  if (adapted_) grow(gate_up_R2F_, R * 2 * static_cast<std::size_t>(c.intermediate_size));
+  for (const std::unique_ptr<Lane>& lane : lanes_) {
+    grow(lane->scores, nn::attention_scratch(most));
+    const auto fused = static_cast<std::size_t>(rows_ <= kLogitRows ? kFusedPanels : 2) * nn::kPanel;
+    grow(lane->gate_up, R * 2 * fused);
+    grow(lane->swiglu, R * fused);
+    grow(lane->attended, times(kTaskRows, queries_ / c.num_key_value_heads));
+    grow(lane->rstd, std::max<std::size_t>(1, static_cast<std::size_t>(c.num_attention_heads)));
+    grow(lane->wide, static_cast<std::size_t>(std::max({c.hidden_size, queries_, c.intermediate_size})));
+  }
+}
+
+std::vector<Outcome> CpuBackend::run(const std::vector<Segment>& segments, const std::vector<Wanted>& wanted) {
+  std::vector<Outcome> outcomes(wanted.size());
+  segments_ = &segments;
+  wanted_ = &wanted;
+  outcomes_ = &outcomes;
+  lay_out(segments);
+  const std::size_t logits = times(std::min(kLogitRows, static_cast<int>(wanted.size())), weights_.config.vocab_size);
+  if (logits_.size() < logits) logits_.resize(logits);
+  team_.run([this](int thread) { work(thread); });
+  return outcomes;
+}
+
+void CpuBackend::product(Lane& lane, int thread, int rows, const Lanes& a, std::size_t lda, const Matrix& matrix, float* c, bool add) {
+  const Share panels(matrix.panels(), thread, team_.threads());
+  lane.products.times(rows, a.data(), lda, matrix, panels.begin, panels.end, c, static_cast<std::size_t>(matrix.rows), add);
+}
+
+void CpuBackend::adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const Lanes& x, std::size_t lda, int in, float* y,
+                       int out) {
+  if (!adapted_) return;
+  for (const AdapterRows& run : adapter_rows_) {
+    const int begin = std::max(run.from, rows.begin), end = std::min(run.from + run.rows, rows.end);
+    if (run.adapter == nullptr || begin >= end) continue;
+    lane.adapters.add(*run.adapter, layer, product, kernels_.precision, end - begin, x.data() + static_cast<std::size_t>(begin) * lda, lda, in,
+                      y + times(begin, out), static_cast<std::size_t>(out));
+  }
+}
+
+// Factors of the normed rows.
+void CpuBackend::normed(Lane& lane, Share rows, const std::vector<float>& weight) {
+  const int C = weights_.config.hidden_size;
+  const auto eps = static_cast<float>(weights_.config.rms_norm_eps);
+  for (int r = rows.begin; r < rows.end; ++r) {
+    plain_.rmsnorm(1, C, x_RC_.data() + times(r, C), weight.data(), eps, lane.wide.data(), lane.rstd.data());
+    kernels_.factors(C, lane.wide.data(), h_RL_.data() + static_cast<std::size_t>(r) * h_stride_);
+  }
+}
+
+// From q, k, v of a row to factors of its queries and a place in the cache.
+void CpuBackend::heads(Lane& lane, Share rows, std::size_t layer) {
+  const LlamaConfig& c = weights_.config;
+  const Weights::Layer& w = weights_.layers[layer];
+  const int H = c.num_attention_heads, G = c.num_key_value_heads, D = c.head_dim;
+  const auto eps = static_cast<float>(c.rms_norm_eps);
+  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
+  for (int r = rows.begin; r < rows.end; ++r) {
+    const Row& row = row_R_[static_cast<std::size_t>(r)];
+    float* q = qkv_RW_.data() + times(r, wide_);
+    float* k = q + queries_;
+    const float* v = k + keys_;
+    if (!w.qkv_bias.empty()) {
+      for (int i = 0; i < wide_; ++i) q[i] += w.qkv_bias[static_cast<std::size_t>(i)];
+    }
+    if (c.qk_norm) {  // every head on its own (Qwen3)
+      plain_.rmsnorm(H, D, q, w.q_norm.data(), eps, q, lane.rstd.data());
+      plain_.rmsnorm(G, D, k, w.k_norm.data(), eps, k, lane.rstd.data());
+    }
+    const std::size_t angle = times(row.position, D / 2);
+    plain_.rotate(H + G, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, q);
+    nn::Lane* to = block(row.block, layer);
+    for (int g = 0; g < G; ++g) {
+      kernels_.place(D, row.position % kBlockTokens, k + g * D, v + g * D, to + static_cast<std::size_t>(g) * kv_.key_head,
+                     to + kv_.values + static_cast<std::size_t>(g) * kv_.value_head);
+    }
+    nn::Lane* factors = q_RL_.data() + static_cast<std::size_t>(r) * q_stride_;
+    for (int h = 0; h < H; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
+  }
+}
+
+void CpuBackend::attention(Lane& lane, std::size_t layer) {
+  const LlamaConfig& c = weights_.config;
+  const int D = c.head_dim, group = c.num_attention_heads / c.num_key_value_heads;
+  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
+  const int tasks = static_cast<int>(tasks_.size());
+  for (int i = taken_[layer].fetch_add(1); i < tasks; i = taken_[layer].fetch_add(1)) {
+    const Task& task = tasks_[static_cast<std::size_t>(i)];
+    const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
+    const auto g = static_cast<std::size_t>(task.group);
+    nn::Attention a;
+    a.head_dim = D;
+    a.group = group;
+    a.scale = 1.0F / std::sqrt(static_cast<float>(D));
+    a.window = c.window(static_cast<int>(layer));
+    a.keys = block(0, layer) + g * kv_.key_head;
+    a.values = kv_.values + g * kv_.value_head - g * kv_.key_head;
+    a.block_stride = kv_.layer * weights_.layers.size();
+    a.blocks = segment.blocks;
+    a.rows = task.rows;
+    a.first = segment.first + task.from;
+    a.q = q_RL_.data() + static_cast<std::size_t>(task.row) * q_stride_ + g * static_cast<std::size_t>(group) * head;
+    a.q_row = q_stride_;
+    a.q_head = head;
+    a.out = lane.attended.data();
+    a.out_row = times(group, D);
+    a.out_head = static_cast<std::size_t>(D);
+    a.scratch = lane.scores.data();
+    kernels_.attend(a);
+    for (int r = 0; r < task.rows; ++r) {
+      kernels_.factors(group * D, lane.attended.data() + times(r, group * D),
+                       attended_RL_.data() + static_cast<std::size_t>(task.row + r) * q_stride_ + g * static_cast<std::size_t>(group) * head);
+    }
+  }
+}
+
+// Gate and up of the same columns are computed by one thread, which goes on to their SwiGLU while they are at hand; with
+// adapters all columns must be there first.
+void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer) {
+  const Weights::Layer& w = weights_.layers[layer];
+  const int F = weights_.config.intermediate_size, P = nn::kPanel;
+  const Share panels(w.gate.panels(), thread, team_.threads());
+  if (adapted_) {
+    const auto ld = static_cast<std::size_t>(2 * F);
+    lane.products.times(rows_, h_RL_.data(), h_stride_, w.gate, panels.begin, panels.end, gate_up_R2F_.data(), ld, false);
+    lane.products.times(rows_, h_RL_.data(), h_stride_, w.up, panels.begin, panels.end, gate_up_R2F_.data() + F, ld, false);
+    team_.barrier();
+    const Share rows(rows_, thread, team_.threads());
+    adapt(lane, rows, layer, nn::Product::kGateUp, h_RL_, h_stride_, weights_.config.hidden_size, gate_up_R2F_.data(), 2 * F);
+    for (int r = rows.begin; r < rows.end; ++r) {
+      plain_.swiglu(1, F, gate_up_R2F_.data() + times(r, 2 * F), lane.wide.data());
+      kernels_.factors(F, lane.wide.data(), s_RL_.data() + static_cast<std::size_t>(r) * s_stride_);
+    }
+    return;
+  }
+  // Few rows wait for memory: more panels at a time let the product ask for it ahead.
+  const int together = rows_ <= kLogitRows ? kFusedPanels : 2;
+  for (int p = panels.begin; p < panels.end; p += together) {
+    const int some = std::min(together, panels.end - p), f = some * P, width = std::min(f, F - p * P);
+    float* gate = lane.gate_up.data();
+    const auto ld = static_cast<std::size_t>(2 * f);
+    lane.products.times(rows_, h_RL_.data(), h_stride_, w.gate, p, p + some, gate - p * P, ld, false);
+    lane.products.times(rows_, h_RL_.data(), h_stride_, w.up, p, p + some, gate + f - p * P, ld, false);
+    plain_.swiglu(rows_, f, gate, lane.swiglu.data());
+    nn::Lane* to = s_RL_.data() + nn::lanes_of(kernels_.precision, static_cast<std::size_t>(p * P));
+    for (int r = 0; r < rows_; ++r) kernels_.factors(width, lane.swiglu.data() + times(r, f), to + static_cast<std::size_t>(r) * s_stride_);
+  }
+}
+
+void CpuBackend::work(int thread) {
+  const LlamaConfig& c = weights_.config;
+  Lane& lane = *lanes_[static_cast<std::size_t>(thread)];
+  const Share rows(rows_, thread, team_.threads());
+  const int C = c.hidden_size;
+  for (int r = rows.begin; r < rows.end; ++r) weights_.embed.row(row_R_[static_cast<std::size_t>(r)].token, x_RC_.data() + times(r, C));
+  for (std::size_t l = 0; l < weights_.layers.size(); ++l) {
+    const Weights::Layer& w = weights_.layers[l];
+    normed(lane, rows, w.input_norm);
+    team_.barrier();
+    product(lane, thread, rows_, h_RL_, h_stride_, w.qkv, qkv_RW_.data(), false);
+    team_.barrier();
+    adapt(lane, rows, l, nn::Product::kQkv, h_RL_, h_stride_, C, qkv_RW_.data(), wide_);
+    heads(lane, rows, l);
+    team_.barrier();
+    attention(lane, l);
+    team_.barrier();
+    product(lane, thread, rows_, attended_RL_, q_stride_, w.out, x_RC_.data(), true);
+    team_.barrier();
+    adapt(lane, rows, l, nn::Product::kOut, attended_RL_, q_stride_, queries_, x_RC_.data(), C);
+    for (int r = rows.begin; r < rows.end && !w.out_bias.empty(); ++r) {
+      for (int i = 0; i < C; ++i) x_RC_[times(r, C) + static_cast<std::size_t>(i)] += w.out_bias[static_cast<std::size_t>(i)];
+    }
+    normed(lane, rows, w.post_norm);
+    team_.barrier();
+    feed_forward(lane, thread, l);
+    team_.barrier();
+    product(lane, thread, rows_, s_RL_, s_stride_, w.down, x_RC_.data(), true);
+    team_.barrier();
+    adapt(lane, rows, l, nn::Product::kDown, s_RL_, s_stride_, c.intermediate_size, x_RC_.data(), C);
+  }
+  team_.barrier();
+  answer(thread);
+}
+
+// The head's products for wanted rows, some at a time, and what is wanted of them.
+void CpuBackend::answer(int thread) {
+  const LlamaConfig& c = weights_.config;
+  Lane& lane = *lanes_[static_cast<std::size_t>(thread)];
+  const int C = c.hidden_size, count = static_cast<int>(wanted_->size());
+  const auto eps = static_cast<float>(c.rms_norm_eps);
+  for (int from = 0; from < count; from += kLogitRows) {
+    const int some = std::min(kLogitRows, count - from);
+    const Share mine(some, thread, team_.threads());
+    for (int i = mine.begin; i < mine.end; ++i) {
+      const Wanted& wanted = (*wanted_)[static_cast<std::size_t>(from + i)];
+      const int row = start_[static_cast<std::size_t>(wanted.segment)] + wanted.row;
+      plain_.rmsnorm(1, C, x_RC_.data() + times(row, C), weights_.norm.data(), eps, lane.wide.data(), lane.rstd.data());
+      kernels_.factors(C, lane.wide.data(), h_RL_.data() + static_cast<std::size_t>(i) * h_stride_);
+    }
+    team_.barrier();
+    product(lane, thread, some, h_RL_, h_stride_, weights_.head, logits_.data(), false);
+    team_.barrier();
+    for (int i = mine.begin; i < mine.end; ++i) {
+      const auto at = static_cast<std::size_t>(from + i);
+      answer_one(lane, (*wanted_)[at], logits_.data() + times(i, c.vocab_size), (*outcomes_)[at]);
+    }
+    team_.barrier();  // nobody overwrites logits that are still read
+  }
+}
+
+void CpuBackend::answer_one(Lane& lane, const Wanted& wanted, float* logits, Outcome& outcome) const {
+  const std::optional<LogSoftmax> softmax = log_softmax(kernels_, weights_.config.vocab_size, logits);
+  outcome.finite = softmax.has_value();
+  if (!softmax) return;
+  if (wanted.sampling != nullptr) {
+    outcome.picked = lane.sampler.pick(logits, choices_, *wanted.sampling, wanted.uniform);
+    outcome.logprob = static_cast<float>(softmax->of(logits[outcome.picked]));
+    return;
+  }
+  outcome.logprobs.reserve(static_cast<std::size_t>(wanted.count));
+  for (int i = 0; i < wanted.count; ++i) outcome.logprobs.push_back(softmax->of(logits[wanted.targets[i]]));
+}
+
+}  // namespace precept::infer

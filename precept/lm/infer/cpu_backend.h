@@ -1,0 +1,102 @@
+#pragma once
+// The forward pass on the CPU. All threads walk through it side by side: products are shared out by columns, attention by
+// sequences and heads, the rest by rows, so that each weight is read from memory once a step.
+//
+// Legend: rows R of one step, hidden C, heads H, kv heads G, head_dim D, queries Q = H D, W = (H + 2 G) D, feed-forward F,
+// vocabulary V; an L after a name: lanes of factors (row_kernels.h).
+
+#include <atomic>
+#include <memory>
+#include <vector>
+
+#include "precept/lm/infer/backend.h"
+#include "precept/lm/infer/sampler.h"
+#include "precept/lm/infer/team.h"
+#include "precept/lm/infer/weights.h"
+#include "precept/lm/nn/kernels.h"
+
+namespace precept::infer {
+
+// Of the low-rank parts of adapters beside products of this precision.
+const nn::Kernels& low_rank_kernels(nn::Precision precision);
+
+class CpuBackend : public Backend {
+ public:
+  // `cache_bytes`: of keys and values; at least one block is made. `choices`: tokens that may be picked, the first ones.
+  CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, int choices);
+  ~CpuBackend() override;
+
+  std::vector<Outcome> run(const std::vector<Segment>& segments, const std::vector<Wanted>& wanted) override;
+  int max_rows() const override;
+  void copy_block(std::uint32_t from, std::uint32_t to) override;
+  std::int64_t blocks() const override { return blocks_; }
+
+  const Weights& weights() const { return weights_; }
+  // Bytes of activations that a step takes at most, all threads together.
+  static std::int64_t scratch_bytes(const LlamaConfig& config, nn::Precision precision, int threads);
+
+ private:
+  struct Row {
+    std::int32_t token;
+    int position;
+    std::uint32_t block;  // where its key and value go
+  };
+  // Attention of one kv head for some rows of a segment.
+  struct Task {
+    int segment, from, rows;
+    int row;  // of the step
+    int group;
+  };
+  struct Lane {  // scratch of one thread
+    Lane(const nn::RowKernels& kernels, const nn::Kernels& plain);
+    Products products;
+    AdapterProducts adapters;
+    Sampler sampler;
+    std::vector<float> wide, gate_up, swiglu, attended, rstd;
+    Lanes scores;
+  };
+
+  void lay_out(const std::vector<Segment>& segments);
+  void work(int thread);
+  // Parts of a layer, each on this thread's share.
+  void normed(Lane& lane, Share rows, const std::vector<float>& weight);
+  void heads(Lane& lane, Share rows, std::size_t layer);
+  void attention(Lane& lane, std::size_t layer);
+  void feed_forward(Lane& lane, int thread, std::size_t layer);
+  void answer(int thread);
+  void answer_one(Lane& lane, const Wanted& wanted, float* logits, Outcome& outcome) const;
+  void product(Lane& lane, int thread, int rows, const Lanes& a, std::size_t lda, const Matrix& matrix, float* c, bool add);
+  // Low-rank parts of a product's rows; x are its factors.
+  void adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const Lanes& x, std::size_t lda, int in, float* y, int out);
+  nn::Lane* block(std::uint32_t id, std::size_t layer) const;
+
+  Weights weights_;
+  const nn::RowKernels& kernels_;
+  const nn::Kernels& plain_;    // norms, rotation, SwiGLU
+  const nn::Kernels& low_rank_;  // products of adapters
+  Rotary rotary_;
+  nn::KvShape kv_;
+  int choices_;
+  int queries_, keys_, wide_;  // Q, G D, W
+  std::size_t h_stride_, q_stride_, s_stride_;  // lanes between rows of factors
+  std::int64_t blocks_ = 0;
+  std::unique_ptr<nn::Lane, void (*)(void*)> memory_;
+  Team team_;
+  std::vector<std::unique_ptr<Lane>> lanes_;
+
+  // Of the step in work.
+  const std::vector<Segment>* segments_ = nullptr;
+  const std::vector<Wanted>* wanted_ = nullptr;
+  std::vector<Outcome>* outcomes_ = nullptr;
+  int rows_ = 0;
+  std::vector<Row> row_R_;
+  std::vector<int> start_;  // of each segment: its first row
+  std::vector<AdapterRows> adapter_rows_;
+  bool adapted_ = false;
+  std::vector<Task> tasks_;
+  std::unique_ptr<std::atomic<int>[]> taken_;  // tasks, by layer
+  std::vector<float> x_RC_, qkv_RW_, gate_up_R2F_, logits_;
+  Lanes h_RL_, q_RL_, attended_RL_, s_RL_;
+};
+
+}  // namespace precept::infer

@@ -1,0 +1,91 @@
+#pragma once
+// Kernels of the forward pass that the engine and the trainer share: products of rows with packed matrices, and
+// attention over a paged cache, in fp32 or in bf16 with fp32 sums. Chosen once for the processor at hand.
+//
+// Factors of products are lanes of 32 bits: one float, or two bf16 values that are neighbours along the dimension that is
+// summed (an odd last one is paired with 0). So both precisions have one layout and one loop; only the sum of a lane's
+// products differs.
+//
+// A row's arithmetic, and the order of every sum in it, depends on that row's inputs alone: not on the rows beside it, nor
+// on where its keys and values lie, nor on which threads compute. Sums over k run in order, kDepth lanes at a time (what
+// nn::Kernels::gemm does too: a row of a product has the same bits there).
+
+#include <cstddef>
+#include <cstdint>
+
+#include "precept/lm/nn/kernels.h"
+
+namespace precept::nn {
+
+using Lane = std::uint32_t;
+
+enum class Precision { kFp32, kBf16 };
+
+inline constexpr int kBlockTokens = 16;  // positions of one cache block
+
+constexpr std::size_t lanes_of(Precision precision, std::size_t n) { return precision == Precision::kFp32 ? n : (n + 1) / 2; }
+// Lanes of a packed matrix of n outputs and k inputs.
+constexpr std::size_t packed_lanes(Precision precision, std::size_t k, std::size_t n) { return packed_size(lanes_of(precision, k), n); }
+
+// Where one layer's keys and values lie in a cache block, in lanes. Keys are [kv_heads][lanes_of(head_dim)][kBlockTokens];
+// values [kv_heads][lanes_of(kBlockTokens)][width], where width is head_dim up to whole vectors.
+struct KvShape {
+  KvShape(Precision precision, int kv_heads, int head_dim)
+      : width((static_cast<std::size_t>(head_dim) + 15) / 16 * 16),
+        key_head(lanes_of(precision, static_cast<std::size_t>(head_dim)) * kBlockTokens),
+        value_head(lanes_of(precision, kBlockTokens) * width),
+        values(key_head * static_cast<std::size_t>(kv_heads)),
+        layer(values + value_head * static_cast<std::size_t>(kv_heads)) {}
+  std::size_t width;       // of a row of values
+  std::size_t key_head;    // from one head's keys to the next head's
+  std::size_t value_head;  // likewise
+  std::size_t values;      // from a layer's keys to its values
+  std::size_t layer;       // all of a layer
+};
+
+// Attention of the heads of one group (which share keys and values), for consecutive positions of one sequence. The row
+// r sees the keys of positions 0 .. first + r, or the last `window` of those. Lane counts are of this table's precision.
+struct Attention {
+  int head_dim = 0;
+  int group = 0;                          // heads that share these keys
+  float scale = 0;                        // of the scores
+  int window = 0;                         // 0: all
+  const Lane* keys = nullptr;             // of this layer and kv head, in block 0
+  std::size_t values = 0;                 // lanes from there to the values of this head
+  std::size_t block_stride = 0;           // lanes from one block to the next
+  const std::uint32_t* blocks = nullptr;  // positions 16 i .. 16 i + 15 lie in block blocks[i]
+  int rows = 0, first = 0;                // positions first .. first + rows - 1
+  const Lane* q = nullptr;                // [rows][group][lanes_of(head_dim)], strides q_row and q_head
+  std::size_t q_row = 0, q_head = 0;
+  float* out = nullptr;                   // [rows][group][head_dim], strides out_row and out_head
+  std::size_t out_row = 0, out_head = 0;
+  Lane* scratch = nullptr;                // attention_scratch(first + rows) lanes
+};
+
+inline constexpr int kMostQueries = 6;
+constexpr std::size_t attention_scratch(std::size_t keys) { return 2 * kMostQueries * (keys + 4 * kBlockTokens); }
+
+struct RowKernels {
+  const char* name;
+  Precision precision;
+  // Rounds n values to factors; writes lanes_of(n) lanes.
+  void (*factors)(int n, const float* x, Lane* y);
+  // Packs n rows (outputs) of `lanes` lanes each into panels of kPanel outputs, the last one filled with zeros.
+  void (*pack)(int lanes, int n, const Lane* w, std::size_t ldw, Lane* packed);
+  // C (m x n, ldc) = A W^T, or += with `add`; A has m rows of `lanes` lanes, lda apart.
+  void (*product)(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add);
+  // Puts one head's key and value (head_dim floats each) of a position into its slot (0 .. 15) of a block, given where that
+  // head's keys and values begin there.
+  void (*place)(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values);
+  void (*attend)(const Attention& a);
+  // The largest of n values (NaN if any value is NaN).
+  float (*largest)(int n, const float* x);
+  // y[i] = exp((x[i] - top) * scale); returns their sum. y may be null.
+  float (*exponentials)(int n, const float* x, float top, float scale, float* y);
+};
+
+// The fastest table of this precision that this processor runs. Every processor has both: where there are no bf16
+// instructions, bf16 factors are widened and multiplied in fp32.
+const RowKernels& row_kernels(Precision precision);
+
+}  // namespace precept::nn

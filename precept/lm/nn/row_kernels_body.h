@@ -1,0 +1,434 @@
+// The row kernels themselves, compiled once for each instruction set: the including file is built with that set's flags
+// and defines PRECEPT_ROW_KERNELS (prefix of the two tables' names) and PRECEPT_ROW_KERNELS_NAME. No include guard, and
+// nothing with external linkage but the tables: each set must keep its own code.
+
+#include <cstring>
+
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
+#include "precept/lm/nn/kernels_turn.h"
+#include "precept/lm/nn/row_kernels.h"
+
+namespace precept::nn {
+namespace {
+
+using Ints [[gnu::vector_size(kWidth * sizeof(float)), gnu::may_alias, gnu::aligned(4)]] = Lane;
+using Signed [[gnu::vector_size(kWidth * sizeof(float))]] = std::int32_t;
+
+#if defined(__AVX512F__)
+constexpr int kTileRows = 14, kQueries = 6;  // 28 sums, 2 columns, 1 or 2 factors
+#elif defined(__AVX2__)
+constexpr int kTileRows = 3, kQueries = 3;
+#else
+constexpr int kTileRows = 1, kQueries = 2;
+#endif
+static_assert(kQueries <= kMostQueries);
+constexpr int kVectors = kPanel / kWidth;          // of a panel's row
+constexpr int kSlots = kBlockTokens / kWidth;      // vectors of a block's keys
+constexpr int kDepth = 256;                        // lanes of one pass
+constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
+constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time
+
+[[gnu::always_inline]] inline Ints load(const Lane* p) { return *reinterpret_cast<const Ints*>(p); }
+[[gnu::always_inline]] inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+[[gnu::always_inline]] inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+
+// Nearest bf16, ties to even, in the low half of each lane. NaN stays NaN as long as its high bits say so.
+[[gnu::always_inline]] inline Ints rounded(Vec v) {
+  const Ints bits = reinterpret_cast<Ints&>(v);
+  return (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+}
+inline Lane rounded(float v) {
+  Lane bits = 0;
+  std::memcpy(&bits, &v, sizeof bits);
+  return (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+}
+
+// What a lane is, and the sum of its products.
+struct Fp32 {
+  static constexpr Precision kPrecision = Precision::kFp32;
+  static constexpr int kPair = 1;  // values of a lane
+  [[gnu::always_inline]] static Vec dot(Vec sum, Lane a, Ints b) {
+    float factor = 0;
+    std::memcpy(&factor, &a, sizeof factor);
+    return sum + factor * reinterpret_cast<Vec&>(b);
+  }
+  static void factors(int n, const float* x, Lane* y) { std::memcpy(y, x, sizeof(float) * static_cast<std::size_t>(n)); }
+  static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
+    factors(dim, value, values + static_cast<std::size_t>(slot) * width);
+  }
+};
+
+struct Bf16 {
+  static constexpr Precision kPrecision = Precision::kBf16;
+  static constexpr int kPair = 2;
+  [[gnu::always_inline]] static Vec dot(Vec sum, Lane a, Ints b) {
+#if defined(__AVX512BF16__)
+    return reinterpret_cast<Vec>(_mm512_dpbf16_ps(__m512(sum), __m512bh(_mm512_set1_epi32(static_cast<int>(a))), __m512bh(b)));
+#else
+    const Lane low = a << 16, high = a & 0xFFFF0000U;
+    float first = 0, second = 0;
+    std::memcpy(&first, &low, sizeof first);
+    std::memcpy(&second, &high, sizeof second);
+    const Ints b_low = b << 16, b_high = b & 0xFFFF0000U;
+    return (sum + first * reinterpret_cast<const Vec&>(b_low)) + second * reinterpret_cast<const Vec&>(b_high);
+#endif
+  }
+  static void factors(int n, const float* x, Lane* y) {
+    int i = 0;
+#if defined(__AVX512BF16__)
+    for (; i + 32 <= n; i += 32, y += 16) {
+      const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(x + i + 16), _mm512_loadu_ps(x + i));
+      _mm512_storeu_si512(y, __m512i(both));
+    }
+#endif
+    for (; i + 1 < n; i += 2) *y++ = rounded(x[i]) | rounded(x[i + 1]) << 16;
+    if (i < n) *y = rounded(x[i]);
+  }
+  // Half lanes are written, never the other half: another thread may be at the neighbouring position.
+  static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
+    using Half [[gnu::may_alias]] = std::uint16_t;
+    Half* row = reinterpret_cast<Half*>(values + static_cast<std::size_t>(slot / 2) * width) + slot % 2;
+    for (int d = 0; d < dim; ++d) row[2 * d] = static_cast<std::uint16_t>(rounded(value[d]));
+  }
+};
+
+// exp in place, about 2 ulp; arguments below -87 give about 1e-38, NaN stays NaN. Cody-Waite reduction and a polynomial
+// of degree 6.
+[[gnu::always_inline]] inline void exp_in_place(Vec& x) {
+  x = x < -87.0F ? Vec{} - 87.0F : x;
+  x = x > 88.0F ? Vec{} + 88.0F : x;
+  constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
+  const Vec n = (x * 1.44269504F + kRound) - kRound;
+  const Vec r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
+  Vec p = r * 1.3888889e-3F + 8.3333333e-3F;
+  p = p * r + 4.1666667e-2F;
+  p = p * r + 1.6666667e-1F;
+  p = p * r + 0.5F;
+  p = p * r + 1.0F;
+  p = p * r + 1.0F;
+  const Signed bits = (__builtin_convertvector(n == n ? n : Vec{}, Signed) + 127) << 23;
+  x = p * reinterpret_cast<const Vec&>(bits);
+}
+
+float largest(int n, const float* x) {
+  float top = x[0];
+  int i = 0;
+  bool sound = true;
+  if (n >= kWidth) {
+    Vec best = load(x);
+    Signed nan = {};
+    for (; i + kWidth <= n; i += kWidth) {
+      const Vec v = load(x + i);
+      nan |= v != v;
+      best = v > best ? v : best;
+    }
+    for (int lane = 0; lane < kWidth; ++lane) {
+      top = best[lane] > top ? best[lane] : top;
+      sound = sound && nan[lane] == 0;
+    }
+  }
+  for (; i < n; ++i) {
+    top = x[i] > top ? x[i] : top;
+    sound = sound && x[i] == x[i];
+  }
+  return sound && top == top ? top : __builtin_nanf("");
+}
+
+float exponentials(int n, const float* x, float top, float scale, float* y) {
+  Vec sum = {};
+  int i = 0;
+  for (; i + kWidth <= n; i += kWidth) {
+    Vec v = (load(x + i) - top) * scale;
+    exp_in_place(v);
+    sum += v;
+    if (y != nullptr) store(y + i, v);
+  }
+  if (i < n) {
+    float rest[kWidth] = {};
+    for (int j = i; j < n; ++j) rest[j - i] = x[j];
+    Vec v = (load(rest) - top) * scale;
+    exp_in_place(v);
+    store(rest, v);
+    for (int j = 0; j < kWidth; ++j) {
+      if (i + j >= n) {
+        rest[j] = 0.0F;
+      } else if (y != nullptr) {
+        y[i + j] = rest[j];
+      }
+    }
+    sum += load(rest);
+  }
+  float total = 0.0F;
+  for (int lane = 0; lane < kWidth; ++lane) total += sum[lane];
+  return total;
+}
+
+void pack(int lanes, int n, const Lane* w, std::size_t ldw, Lane* packed) {
+  for (int j = 0; j < n; j += kPanel, packed += static_cast<std::size_t>(lanes) * kPanel) {
+    for (int x = 0; x < kPanel; x += kWidth) {
+      const int left = n - j - x, some = left < 0 ? 0 : left < kWidth ? left : kWidth;
+      // Lanes are moved as floats: nothing is computed.
+      turn(some, lanes, reinterpret_cast<const float*>(w + static_cast<std::size_t>(j + x) * ldw), ldw,
+           reinterpret_cast<float*>(packed + x), kPanel);
+      for (int i = 0; some == 0 && i < lanes; ++i) std::memset(packed + static_cast<std::size_t>(i) * kPanel + x, 0, sizeof(Lane) * kWidth);
+    }
+  }
+}
+
+// One tile: R rows of C and one panel, over `lanes` lanes from the start of a pass. Asks for kAhead cache lines of `ahead`
+// at each lane.
+template <class T, int R, int kAhead>
+void tile(int lanes, const Lane* __restrict a, std::size_t lda, const Lane* __restrict panel, float* __restrict c, std::size_t ldc, int width,
+          bool add, const Lane* ahead) {
+  Vec sum[R][kVectors];
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec{};
+  }
+  for (int i = 0; i < lanes; ++i, panel += kPanel) {
+    if constexpr (kAhead > 0) {
+      for (int l = 0; l < kAhead; ++l) __builtin_prefetch(ahead + (i * kAhead + l) * 16, 0, 2);
+    }
+    Ints b[kVectors];
+    for (int v = 0; v < kVectors; ++v) b[v] = load(panel + v * kWidth);
+#pragma GCC unroll 14
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = T::dot(sum[r][v], a[r * lda + i], b[v]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    float* row = c + r * ldc;
+    if (width == kPanel) {
+      for (int v = 0; v < kVectors; ++v) store(row + v * kWidth, add ? load(row + v * kWidth) + sum[r][v] : sum[r][v]);
+    } else {
+      float last[kPanel];
+      std::memcpy(last, sum[r], sizeof last);
+      for (int x = 0; x < width; ++x) row[x] = add ? row[x] + last[x] : last[x];
+    }
+  }
+}
+
+template <class T, int R, int kAhead>
+void tile_of(int rows, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, int width, bool add,
+             const Lane* ahead) {
+  if constexpr (R >= 1) {
+    if (rows == R) return tile<T, R, kAhead>(lanes, a, lda, panel, c, ldc, width, add, ahead);
+    tile_of<T, R - 1, kAhead>(rows, lanes, a, lda, panel, c, ldc, width, add, ahead);
+  }
+}
+
+// All passes of one panel over the rows of one block. The next panel is asked for while this one is worked on, its lines
+// spread over the first tiles, so that products of few rows wait for memory once and not at every panel.
+template <class T>
+void panel_product(int m, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, int width, bool add,
+                   bool far) {
+  for (int k0 = 0; k0 < lanes; k0 += kDepth) {
+    const int depth = lanes - k0 < kDepth ? lanes - k0 : kDepth;
+    const Lane* here = panel + static_cast<std::size_t>(k0) * kPanel;
+    // One line is half of a panel's row. The pass after this one may lie in the next panel: it is next in memory.
+    const Lane* next = here + static_cast<std::size_t>(far ? lanes : 0) * kPanel;
+    for (int i = 0; i < m; i += kTileRows) {
+      const int rows = m - i < kTileRows ? m - i : kTileRows;
+      const Lane* from = a + i * lda + k0;
+      float* to = c + i * ldc;
+      const bool more = add || k0 > 0;
+      if (far && m <= kTileRows) {
+        tile_of<T, kTileRows, 2>(rows, depth, from, lda, here, to, ldc, width, more, next);
+      } else if (far && i < 2 * kTileRows) {
+        tile_of<T, kTileRows, 1>(rows, depth, from, lda, here, to, ldc, width, more, next + (i > 0 ? depth * 16 : 0));
+      } else {
+        tile_of<T, kTileRows, 0>(rows, depth, from, lda, here, to, ldc, width, more, nullptr);
+      }
+    }
+  }
+}
+
+template <class T>
+void product(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add) {
+  constexpr int kBlock = kTiles * kTileRows;
+  const bool few = m <= kAheadRows;
+  for (int i0 = 0; i0 < m; i0 += kBlock) {
+    const int count = m - i0 < kBlock ? m - i0 : kBlock;
+    const Lane* panel = packed;
+    for (int j = 0; j < n; j += kPanel, panel += static_cast<std::size_t>(lanes) * kPanel) {
+      const int width = n - j < kPanel ? n - j : kPanel;
+      panel_product<T>(count, lanes, a + static_cast<std::size_t>(i0) * lda, lda, panel, c + static_cast<std::size_t>(i0) * ldc + j, ldc,
+                       width, add, few && j + kPanel < n);
+    }
+  }
+}
+
+template <class T>
+void place(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values) {
+  Lane lanes[256];
+  for (int from = 0; from < head_dim; from += 256) {
+    const int some = head_dim - from < 256 ? head_dim - from : 256;
+    T::factors(some, key + from, lanes);
+    Lane* to = keys + static_cast<std::size_t>(from / T::kPair) * kBlockTokens + slot;
+    for (int i = 0; i < (some + T::kPair - 1) / T::kPair; ++i) to[i * kBlockTokens] = lanes[i];
+  }
+  T::place_value(head_dim, slot, value, (static_cast<std::size_t>(head_dim) + 15) / 16 * 16, values);
+}
+
+// One query: a row and a head.
+struct Query {
+  const Lane* q;
+  float* out;
+  int from, seen;  // keys from <= j < seen
+};
+
+// Scores of R queries against all keys of blocks first .. last, unscaled; rows of `s` are `ld` apart.
+template <class T, int R>
+void scores(const Attention& a, const Query* queries, int first, int last, float* s, std::size_t ld) {
+  const int lanes = (a.head_dim + T::kPair - 1) / T::kPair;
+  const Lane* q[R];
+  for (int r = 0; r < R; ++r) q[r] = queries[r].q;
+  int b = first;
+  // Two blocks at once hide each other's latency.
+  for (; b + 1 <= last && kSlots == 1; b += 2, s += 2 * kBlockTokens) {
+    const Lane* one = a.keys + a.blocks[b] * a.block_stride;
+    const Lane* two = a.keys + a.blocks[b + 1] * a.block_stride;
+    Vec sum[R][2] = {};
+    for (int i = 0; i < lanes; ++i) {
+      const Ints k0 = load(one + i * kBlockTokens), k1 = load(two + i * kBlockTokens);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; ++r) {
+        sum[r][0] = T::dot(sum[r][0], q[r][i], k0);
+        sum[r][1] = T::dot(sum[r][1], q[r][i], k1);
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      store(s + r * ld, sum[r][0]);
+      store(s + r * ld + kBlockTokens, sum[r][1]);
+    }
+  }
+  for (; b <= last; ++b, s += kBlockTokens) {
+    const Lane* keys = a.keys + a.blocks[b] * a.block_stride;
+    Vec sum[R][kSlots] = {};
+    for (int i = 0; i < lanes; ++i) {
+      for (int v = 0; v < kSlots; ++v) {
+        const Ints k = load(keys + i * kBlockTokens + v * kWidth);
+#pragma GCC unroll 6
+        for (int r = 0; r < R; ++r) sum[r][v] = T::dot(sum[r][v], q[r][i], k);
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      for (int v = 0; v < kSlots; ++v) store(s + r * ld + v * kWidth, sum[r][v]);
+    }
+  }
+}
+
+// Sums of values with weights p (lanes along the keys, from the start of block `first`) for V vectors from column d on.
+template <class T, int R, int V>
+void mix(const Attention& a, const Query* queries, int first, int last, int seen, const Lane* p, std::size_t ld, const float* share, int d) {
+  const std::size_t width = (static_cast<std::size_t>(a.head_dim) + 15) / 16 * 16;
+  Vec sum[R][V];
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < V; ++v) sum[r][v] = Vec{};
+  }
+  constexpr int kLanes = kBlockTokens / T::kPair;
+  for (int b = first; b <= last; ++b, p += kLanes) {
+    const Lane* values = a.keys + a.blocks[b] * a.block_stride + a.values + d;
+    const int left = seen - b * kBlockTokens, whole = (left < kBlockTokens ? left : kBlockTokens) / T::kPair;
+    for (int i = 0; i < whole; ++i, values += width) {
+      Ints rows[V];
+      for (int v = 0; v < V; ++v) rows[v] = load(values + v * kWidth);
+#pragma GCC unroll 6
+      for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + i], rows[v]);
+      }
+    }
+    // An odd last key: what lies beside it is another's, or nobody's, and need not be finite.
+    if (T::kPair == 2 && left < kBlockTokens && left % 2 == 1) {
+      for (int r = 0; r < R; ++r) {
+        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + whole], load(values + v * kWidth) & 0xFFFFU);
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    float* out = queries[r].out + d;
+    float row[V * kWidth];
+    for (int v = 0; v < V; ++v) {
+      const Vec result = sum[r][v] * share[r];
+      if (d + (v + 1) * kWidth <= a.head_dim) {
+        store(out + v * kWidth, result);
+      } else {
+        store(row + v * kWidth, result);
+        for (int x = v * kWidth; x < (v + 1) * kWidth && d + x < a.head_dim; ++x) out[x] = row[x];
+      }
+    }
+  }
+}
+
+template <class T, int R>
+void attend_queries(const Attention& a, const Query* queries) {
+  int from = queries[0].from, seen = queries[0].seen;
+  for (int r = 1; r < R; ++r) {
+    from = queries[r].from < from ? queries[r].from : from;
+    seen = queries[r].seen > seen ? queries[r].seen : seen;
+  }
+  const int first = from / kBlockTokens, last = (seen - 1) / kBlockTokens;
+  const int keys = (last - first + 1) * kBlockTokens;
+  const std::size_t ld = static_cast<std::size_t>(keys) + kBlockTokens;
+  float* s = reinterpret_cast<float*>(a.scratch);
+  Lane* p = a.scratch + R * ld;
+  scores<T, R>(a, queries, first, last, s, ld);
+  float share[R];
+  for (int r = 0; r < R; ++r) {
+    float* row = s + r * ld;
+    const int begin = queries[r].from - first * kBlockTokens, count = queries[r].seen - queries[r].from;
+    const float top = largest(count, row + begin);
+    for (int j = 0; j < begin; ++j) row[j] = 0.0F;
+    share[r] = 1.0F / exponentials(count, row + begin, top, a.scale, row + begin);
+    for (int j = begin + count; j < keys; ++j) row[j] = 0.0F;
+    T::factors(keys, row, p + r * ld);
+  }
+  constexpr int kMost = 64 / kWidth;
+  int d = 0;
+  const int width = (a.head_dim + 15) / 16 * 16;
+  for (; d + 64 <= width; d += 64) mix<T, R, kMost>(a, queries, first, last, seen, p, ld, share, d);
+  if (d + 32 <= width) {
+    mix<T, R, kMost / 2>(a, queries, first, last, seen, p, ld, share, d);
+    d += 32;
+  }
+  if (d + 16 <= width) mix<T, R, kMost / 4>(a, queries, first, last, seen, p, ld, share, d);
+}
+
+template <class T, int R>
+void attend_some(int count, const Attention& a, const Query* queries) {
+  if constexpr (R >= 1) {
+    if (count == R) return attend_queries<T, R>(a, queries);
+    attend_some<T, R - 1>(count, a, queries);
+  }
+}
+
+// Rows and the heads of the group together are the queries; kQueries of them share what is read of keys and values.
+template <class T>
+void attend(const Attention& a) {
+  Query queries[kQueries];
+  int count = 0;
+  for (int row = 0; row < a.rows; ++row) {
+    const int seen = a.first + row + 1, from = a.window > 0 && seen > a.window ? seen - a.window : 0;
+    for (int h = 0; h < a.group; ++h) {
+      queries[count++] = {a.q + row * a.q_row + h * a.q_head, a.out + row * a.out_row + h * a.out_head, from, seen};
+      if (count < kQueries && (row + 1 < a.rows || h + 1 < a.group)) continue;
+      attend_some<T, kQueries>(count, a, queries);
+      count = 0;
+    }
+  }
+}
+
+template <class T>
+constexpr RowKernels table(const char* name) {
+  return {name, T::kPrecision, T::factors, pack, product<T>, place<T>, attend<T>, largest, exponentials};
+}
+
+}  // namespace
+
+extern const RowKernels PRECEPT_ROW_KERNELS[2];
+const RowKernels PRECEPT_ROW_KERNELS[2] = {table<Fp32>(PRECEPT_ROW_KERNELS_NAME), table<Bf16>(PRECEPT_ROW_KERNELS_NAME)};
+
+}  // namespace precept::nn

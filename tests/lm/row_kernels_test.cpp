@@ -1,0 +1,315 @@
+// Every table of row kernels that this processor can run, in both precisions, against plain double-precision arithmetic.
+#include "precept/lm/nn/row_kernels.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <limits>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "precept/core/rng.h"
+
+namespace precept::nn {
+
+// The tables themselves: row_kernels() only gives the fastest.
+extern const RowKernels kPortableRowKernels[2];
+#if defined(__x86_64__)
+extern const RowKernels kAvx2RowKernels[2];
+extern const RowKernels kAvx512RowKernels[2];
+extern const RowKernels kAvx512Bf16RowKernels[2];
+#endif
+
+void PrintTo(const RowKernels* table, std::ostream* out) {
+  *out << table->name << (table->precision == Precision::kBf16 ? " bf16" : " fp32");
+}
+
+namespace {
+
+std::vector<const RowKernels*> tables() {
+  std::vector<const RowKernels*> all = {&kPortableRowKernels[0], &kPortableRowKernels[1]};
+#if defined(__x86_64__)
+  const auto add = [&](const RowKernels* both) { all.insert(all.end(), {both, both + 1}); };
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) add(kAvx2RowKernels);
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                      __builtin_cpu_supports("avx512vl");
+  if (avx512) add(kAvx512RowKernels);
+  if (avx512 && __builtin_cpu_supports("avx512bf16")) add(kAvx512Bf16RowKernels);
+#endif
+  return all;
+}
+
+std::vector<float> random(std::size_t size, std::uint64_t seed) {
+  Rng rng({seed, size, 0, 0});
+  std::vector<float> values(size);
+  for (float& value : values) value = static_cast<float>(rng.normal());
+  return values;
+}
+
+float to_bf16(float value) {
+  const auto bits = std::bit_cast<std::uint32_t>(value);
+  return std::bit_cast<float>((bits + 0x7FFFU + ((bits >> 16) & 1U)) & 0xFFFF0000U);
+}
+
+class RowKernelTable : public testing::TestWithParam<const RowKernels*> {
+ protected:
+  const RowKernels& k() const { return *GetParam(); }
+  // What a value is once it is a factor.
+  double factor(float value) const { return k().precision == Precision::kBf16 ? to_bf16(value) : value; }
+  std::vector<Lane> factors(const std::vector<float>& rows, int n) const {
+    const std::size_t lanes = lanes_of(k().precision, static_cast<std::size_t>(n)), count = rows.size() / static_cast<std::size_t>(n);
+    std::vector<Lane> result(lanes * count);
+    for (std::size_t r = 0; r < count; ++r) k().factors(n, rows.data() + r * static_cast<std::size_t>(n), result.data() + r * lanes);
+    return result;
+  }
+};
+
+TEST_P(RowKernelTable, RoundsFactors) {
+  for (const int n : {1, 2, 3, 16, 31, 32, 33, 100}) {
+    const auto x = random(static_cast<std::size_t>(n), 9);
+    const std::size_t lanes = lanes_of(k().precision, static_cast<std::size_t>(n));
+    std::vector<Lane> y(lanes + 1, 0xDEADBEEFU);
+    k().factors(n, x.data(), y.data());
+    EXPECT_EQ(y.back(), 0xDEADBEEFU) << "written beyond the end";
+    for (int i = 0; i < n; ++i) {
+      const Lane lane = k().precision == Precision::kFp32 ? y[static_cast<std::size_t>(i)]
+                        : i % 2 == 0                      ? y[static_cast<std::size_t>(i / 2)] << 16
+                                                          : y[static_cast<std::size_t>(i / 2)] & 0xFFFF0000U;
+      EXPECT_EQ(std::bit_cast<float>(lane), static_cast<float>(factor(x[static_cast<std::size_t>(i)]))) << n << " at " << i;
+    }
+    if (k().precision == Precision::kBf16 && n % 2 == 1) {
+      EXPECT_EQ(y[lanes - 1] >> 16, 0U);
+    }
+  }
+}
+
+// 1e-5 of the sum of the products' sizes: fp32 sums of up to 1,100 terms.
+TEST_P(RowKernelTable, Multiplies) {
+  for (const auto& [m, n, depth] : {std::tuple{1, 1, 1}, std::tuple{3, 33, 7}, std::tuple{14, 64, 256}, std::tuple{29, 40, 511}, std::tuple{130, 70, 1100}}) {
+    const auto a = random(static_cast<std::size_t>(m) * depth, 1), w = random(static_cast<std::size_t>(n) * depth, 2);
+    const std::size_t lanes = lanes_of(k().precision, static_cast<std::size_t>(depth)), ldc = static_cast<std::size_t>(n) + 3;
+    const auto a_L = factors(a, depth), w_L = factors(w, depth);
+    std::vector<Lane> packed(packed_lanes(k().precision, static_cast<std::size_t>(depth), static_cast<std::size_t>(n)));
+    k().pack(static_cast<int>(lanes), n, w_L.data(), lanes, packed.data());
+    std::vector<float> c(static_cast<std::size_t>(m) * ldc, 0.5F), sum = c;
+    k().product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), c.data(), ldc, false);
+    k().product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), sum.data(), ldc, true);
+    for (int i = 0; i < m; ++i) {
+      for (int j = 0; j < n; ++j) {
+        double expected = 0, size = 1;
+        for (int x = 0; x < depth; ++x) {
+          const double p = factor(a[static_cast<std::size_t>(i) * depth + x]) * factor(w[static_cast<std::size_t>(j) * depth + x]);
+          expected += p;
+          size += std::abs(p);
+        }
+        const std::size_t at = static_cast<std::size_t>(i) * ldc + static_cast<std::size_t>(j);
+        ASSERT_NEAR(c[at], expected, 1e-5 * size) << m << " x " << n << " x " << depth << " at " << i << ", " << j;
+        ASSERT_NEAR(sum[at], expected + 0.5, 1e-5 * size);
+      }
+      EXPECT_EQ(c[static_cast<std::size_t>(i) * ldc + static_cast<std::size_t>(n)], 0.5F) << "written beyond the columns";
+    }
+    for (int i = 0; i < m; ++i) {  // alone: the same bits
+      std::vector<float> one(ldc, 0.5F);
+      k().product(1, n, static_cast<int>(lanes), a_L.data() + static_cast<std::size_t>(i) * lanes, lanes, packed.data(), one.data(), ldc, false);
+      ASSERT_EQ(std::vector<float>(c.begin() + static_cast<std::ptrdiff_t>(i * ldc), c.begin() + static_cast<std::ptrdiff_t>((i + 1) * ldc)), one) << i;
+    }
+  }
+}
+
+// What the trainer's products give is what these give, to the bit, where it has the same instructions.
+TEST(RowKernels, ProductsAreTheTrainers) {
+  for (const Kernels* plain : {&kernels(), bf16_kernels()}) {
+    if (plain == nullptr) continue;
+    const RowKernels& k = row_kernels(plain == bf16_kernels() ? Precision::kBf16 : Precision::kFp32);
+    const int m = 31, n = 50, depth = 1100;
+    const auto a = random(static_cast<std::size_t>(m) * depth, 1), w = random(static_cast<std::size_t>(n) * depth, 2);
+    const std::size_t lanes = lanes_of(k.precision, depth);
+    std::vector<Lane> a_L(lanes * m), w_L(lanes * n), packed(packed_lanes(k.precision, depth, n));
+    for (int r = 0; r < m; ++r) k.factors(depth, a.data() + r * depth, a_L.data() + static_cast<std::size_t>(r) * lanes);
+    for (int r = 0; r < n; ++r) k.factors(depth, w.data() + r * depth, w_L.data() + static_cast<std::size_t>(r) * lanes);
+    k.pack(static_cast<int>(lanes), n, w_L.data(), lanes, packed.data());
+    std::vector<float> theirs(packed_size(depth, n)), expected(static_cast<std::size_t>(m * n), 1.0F), got = expected;
+    plain->pack_cols(depth, n, w.data(), depth, theirs.data());
+    plain->gemm(m, n, depth, a.data(), depth, 1, theirs.data(), expected.data(), n, true);
+    k.product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), got.data(), n, true);
+    EXPECT_EQ(got, expected) << plain->name;
+  }
+}
+
+// One layer of a paged cache with the keys and values of one sequence; its blocks lie out of order, with gaps.
+struct Paged {
+  const RowKernels& k;
+  int kv_heads, head_dim, tokens;
+  KvShape shape;
+  std::vector<std::uint32_t> blocks;
+  std::vector<Lane> cache;
+  std::vector<float> keys, values;  // plain: [token][kv_heads * head_dim]
+
+  // `gap`: blocks between one and the next. What lies beside the keys must not matter, so it is not a number.
+  Paged(const RowKernels& table, int groups, int width, int count, std::uint32_t gap)
+      : k(table), kv_heads(groups), head_dim(width), tokens(count), shape(table.precision, groups, width) {
+    for (int t = 0; t < tokens; ++t) {  // a token's do not depend on how many there are
+      const auto size = static_cast<std::size_t>(kv_heads * head_dim), token = static_cast<std::size_t>(t);
+      const auto key = random(size, 2 * token + 11), value = random(size, 2 * token + 12);
+      keys.insert(keys.end(), key.begin(), key.end());
+      values.insert(values.end(), value.begin(), value.end());
+    }
+    const auto used = static_cast<std::uint32_t>((tokens + kBlockTokens - 1) / kBlockTokens);
+    for (std::uint32_t b = used; b-- > 0;) blocks.push_back(b * gap + 1);
+    cache.assign(shape.layer * (used * gap + 1), 0x7FC07FC0U);
+    for (int t = 0; t < tokens; ++t) {
+      Lane* block = cache.data() + blocks[static_cast<std::size_t>(t / kBlockTokens)] * shape.layer;
+      for (int g = 0; g < kv_heads; ++g) {
+        const std::size_t at = static_cast<std::size_t>((t * kv_heads + g) * head_dim);
+        k.place(head_dim, t % kBlockTokens, keys.data() + at, values.data() + at, block + static_cast<std::size_t>(g) * shape.key_head,
+                block + shape.values + static_cast<std::size_t>(g) * shape.value_head);
+      }
+    }
+  }
+
+  // Of rows at positions first, first + 1, ...; q and the result are [rows][kv_heads * group * head_dim].
+  std::vector<float> attend(const std::vector<float>& q, int group, int rows, int first, int window) const {
+    const std::size_t head = lanes_of(k.precision, static_cast<std::size_t>(head_dim)), heads = static_cast<std::size_t>(kv_heads * group);
+    std::vector<Lane> factors(static_cast<std::size_t>(rows) * heads * head);
+    for (std::size_t i = 0; i < static_cast<std::size_t>(rows) * heads; ++i) {
+      k.factors(head_dim, q.data() + i * static_cast<std::size_t>(head_dim), factors.data() + i * head);
+    }
+    std::vector<float> out(q.size());
+    std::vector<Lane> scratch(attention_scratch(static_cast<std::size_t>(first + rows)));
+    for (int g = 0; g < kv_heads; ++g) {
+      Attention a;
+      a.head_dim = head_dim;
+      a.group = group;
+      a.scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
+      a.window = window;
+      a.keys = cache.data() + static_cast<std::size_t>(g) * shape.key_head;
+      a.values = shape.values + static_cast<std::size_t>(g) * (shape.value_head - shape.key_head);
+      a.block_stride = shape.layer;
+      a.blocks = blocks.data();
+      a.rows = rows;
+      a.first = first;
+      a.q = factors.data() + static_cast<std::size_t>(g * group) * head;
+      a.q_row = heads * head;
+      a.q_head = head;
+      a.out = out.data() + g * group * head_dim;
+      a.out_row = heads * static_cast<std::size_t>(head_dim);
+      a.out_head = static_cast<std::size_t>(head_dim);
+      a.scratch = scratch.data();
+      k.attend(a);
+    }
+    return out;
+  }
+
+  template <class Factor>
+  double expected(const Factor& factor, const std::vector<float>& q, int group, int row, int position, int window, int head, int d) const {
+    const int g = head / group, from = window > 0 ? std::max(0, position + 1 - window) : 0;
+    std::vector<double> score;
+    double top = -1e300, sum = 0, out = 0;
+    for (int j = from; j <= position; ++j) {
+      double s = 0;
+      for (int x = 0; x < head_dim; ++x) {
+        s += factor(q[static_cast<std::size_t>((row * kv_heads * group + head) * head_dim + x)]) *
+             factor(keys[static_cast<std::size_t>((j * kv_heads + g) * head_dim + x)]);
+      }
+      score.push_back(s / std::sqrt(static_cast<double>(head_dim)));
+      top = std::max(top, score.back());
+    }
+    for (int j = from; j <= position; ++j) {
+      const double p = std::exp(score[static_cast<std::size_t>(j - from)] - top);
+      sum += p;
+      out += p * factor(values[static_cast<std::size_t>((j * kv_heads + g) * head_dim + d)]);
+    }
+    return out / sum;
+  }
+};
+
+// fp32: sums of some tens of terms around 1 and an exp of about 2 ulp. bf16: the weights of the values are rounded too, to
+// 2^-9 of each.
+TEST_P(RowKernelTable, Attends) {
+  const double tolerance = k().precision == Precision::kBf16 ? 6e-3 : 2e-5;
+  for (const int head_dim : {2, 10, 16, 32, 48, 64, 80, 128}) {
+    for (const int group : {1, 3}) {
+      for (const int rows : {1, 2, 5}) {
+        for (const int window : {0, 20}) {
+          const int kv_heads = 2, first = 33, heads = kv_heads * group;
+          const Paged paged(k(), kv_heads, head_dim, first + rows, 3);
+          const auto q = random(static_cast<std::size_t>(rows * heads * head_dim), 3);
+          const auto got = paged.attend(q, group, rows, first, window);
+          for (int r = 0; r < rows; ++r) {
+            for (int h = 0; h < heads; ++h) {
+              for (int d = 0; d < head_dim; ++d) {
+                const double expected = paged.expected([this](float v) { return factor(v); }, q, group, r, first + r, window, h, d);
+                ASSERT_NEAR(got[static_cast<std::size_t>((r * heads + h) * head_dim + d)], expected, tolerance)
+                    << "head_dim " << head_dim << ", rows " << rows << ", row " << r << ", head " << h << ", element " << d << ", window " << window;
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+// What the header promises: a row's bits depend neither on the rows beside it nor on where its keys lie.
+TEST_P(RowKernelTable, ARowHasTheSameBitsInEveryCompany) {
+  for (const int head_dim : {10, 32, 64}) {
+    for (const int window : {0, 23}) {
+      const int kv_heads = 2, group = 2, rows = 37, first = 5;
+      const std::size_t width = static_cast<std::size_t>(kv_heads * group * head_dim);
+      const Paged paged(k(), kv_heads, head_dim, first + rows, 1);
+      const auto q = random(rows * width, 3);
+      const auto together = paged.attend(q, group, rows, first, window);
+      for (int r = 0; r < rows; ++r) {
+        const auto begin = static_cast<std::ptrdiff_t>(static_cast<std::size_t>(r) * width), end = begin + static_cast<std::ptrdiff_t>(width);
+        const std::vector<float> one(q.begin() + begin, q.begin() + end), expected(together.begin() + begin, together.begin() + end);
+        EXPECT_EQ(paged.attend(one, group, 1, first + r, window), expected) << head_dim << ", row " << r;
+        // Before the sequence went on, and with its blocks elsewhere.
+        const Paged shorter(k(), kv_heads, head_dim, first + r + 1, 4);
+        EXPECT_EQ(shorter.attend(one, group, 1, first + r, window), expected) << head_dim << ", row " << r;
+      }
+    }
+  }
+}
+
+TEST_P(RowKernelTable, FindsTheLargest) {
+  for (const int n : {1, 7, 15, 16, 17, 33, 100}) {
+    std::vector<float> x = random(static_cast<std::size_t>(n), 6);
+    for (float& value : x) value -= 100;  // so that a lane beyond the end, read as 0, would win
+    EXPECT_EQ(k().largest(n, x.data()), *std::max_element(x.begin(), x.end())) << n;
+    for (int at = 0; at < n; ++at) {
+      std::vector<float> bad = x;
+      bad[static_cast<std::size_t>(at)] = std::numeric_limits<float>::quiet_NaN();
+      EXPECT_TRUE(std::isnan(k().largest(n, bad.data()))) << n << " at " << at;
+    }
+  }
+}
+
+TEST_P(RowKernelTable, Exponentials) {
+  for (const int n : {1, 7, 15, 16, 17, 33, 100}) {
+    const auto x = random(static_cast<std::size_t>(n), 7);
+    const float top = k().largest(n, x.data()), scale = 1.7F;
+    std::vector<float> y(static_cast<std::size_t>(n) + 1, 12345.5F);
+    const float sum = k().exponentials(n, x.data(), top, scale, y.data());
+    double expected = 0;
+    for (std::size_t i = 0; i < x.size(); ++i) {
+      const double e = std::exp((double(x[i]) - double(top)) * double(scale));
+      EXPECT_NEAR(y[i], e, 1e-6 * e + 1e-30) << n;
+      expected += e;
+    }
+    EXPECT_NEAR(sum, expected, 1e-6 * expected) << n;
+    EXPECT_EQ(y.back(), 12345.5F) << "written beyond the end";
+    EXPECT_EQ(k().exponentials(n, x.data(), top, scale, nullptr), sum) << "the same without a place for them";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RowKernelTable, testing::ValuesIn(tables()), [](const auto& table) {
+  std::string name = table.param->name;
+  std::replace_if(name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');
+  return name + (table.param->precision == Precision::kBf16 ? "_in_bf16" : "_in_fp32");
+});
+
+}  // namespace
+}  // namespace precept::nn

@@ -220,25 +220,6 @@ TEST_P(KernelTable, CausalSoftmaxForwardsAndBackwards) {
   }
 }
 
-TEST_P(KernelTable, CrossEntropyWithItsGradient) {
-  for (const int n : kSizes) {
-    for (const int target : {0, n / 2, n - 1}) {
-      std::vector<float> logits = random(std::size_t(n), 12);
-      for (float& value : logits) value *= 8;
-      const std::vector<float> before = logits;
-      const double loss = k().cross_entropy(n, logits.data(), target, 0.25F);
-      const double top = *std::max_element(before.begin(), before.end());
-      double sum = 0;
-      for (const float value : before) sum += std::exp(value - top);
-      ASSERT_NEAR(loss, std::log(sum) + top - before[std::size_t(target)], 1e-5);
-      for (int j = 0; j < n; ++j) {
-        const double p = std::exp(before[std::size_t(j)] - top) / sum;
-        ASSERT_NEAR(logits[std::size_t(j)], 0.25 * (p - (j == target ? 1 : 0)), 1e-6);
-      }
-    }
-  }
-}
-
 TEST_P(KernelTable, RotatesAndTurnsBack) {
   for (const int half : kSizes) {
     const int heads = 3;

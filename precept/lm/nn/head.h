@@ -1,5 +1,5 @@
 #pragma once
-// Attention of one head of one sequence, forwards and backwards, and scratch that grows. Inside nn/ only.
+// Backward attention of one head of one sequence, and scratch that grows. Inside nn/ only.
 
 #include <algorithm>
 #include <cstring>
@@ -25,27 +25,15 @@ struct Head {
   float scale;
   int window;       // a position sees the last `window` of those up to itself; 0: all
 
-  void forward(const float* q, const float* key, const float* value, float* probabilities,
-               std::size_t stride, float* out, std::size_t out_row, Floats& packed,
-               Floats& packed2) const {
+  // Probabilities of every row over all keys, `stride` apart. `packed` is scratch.
+  void probabilities(const float* q, const float* key, float* p_SS, std::size_t stride, Floats& packed) const {
     float* keys = sized(packed, packed_size(std::size_t(dim), std::size_t(length)));
-    float* values = sized(packed2, packed_size(std::size_t(length), std::size_t(dim)));
     k.pack_cols(dim, length, key, row, keys);
-    k.pack_rows(length, dim, value, row, values);
     for (int i = 0; i < length; i += kQueryRows) {
       const int rows = std::min(kQueryRows, length - i);
-      const int seen = i + rows;
-      float* p = probabilities + std::size_t(i) * stride;
-      k.gemm(rows, seen, dim, q + std::size_t(i) * row, row, 1, keys, p, stride, false);
+      float* p = p_SS + std::size_t(i) * stride;
+      k.gemm(rows, i + rows, dim, q + std::size_t(i) * row, row, 1, keys, p, stride, false);
       k.causal_softmax(rows, int(stride), stride, i, window, scale, p);
-    }
-    // The panels of values span all k, so each row block may stop at its last seen key only when
-    // there is one panel of columns; otherwise zeros beyond the diagonal do no harm.
-    const bool one_panel = dim <= kPanel;
-    for (int i = 0; i < length; i += kQueryRows) {
-      const int rows = std::min(kQueryRows, length - i);
-      k.gemm(rows, dim, one_panel ? i + rows : length, probabilities + std::size_t(i) * stride, stride,
-             1, values, out + std::size_t(i) * out_row, out_row, false);
     }
   }
 

@@ -39,8 +39,6 @@ struct Kernels {
   void (*causal_softmax)(int rows, int n, std::size_t lds, int first, int window, float scale, float* s);
   // dp becomes ds * scale: p * (dp - sum(p * dp)) * scale.
   void (*softmax_back)(int rows, int n, std::size_t lds, float scale, const float* p, float* dp);
-  // Replaces a row of logits by weight * (softmax - onehot(target)); returns -log p(target).
-  double (*cross_entropy)(int n, float* logits, int target, float weight);
   // Rotates element d of each of a row's heads with element d + dim / 2 by an angle with these cosines
   // and sines (dim / 2 each); turn -1 undoes turn 1, and is its gradient too.
   void (*rotate)(int heads, int dim, const float* cosine, const float* sine, float turn, float* row);

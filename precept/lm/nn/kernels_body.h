@@ -237,24 +237,6 @@ void softmax_back(int rows, int n, std::size_t lds, float scale, const float* p,
   }
 }
 
-double cross_entropy(int n, float* logits, int target, float weight) {
-  float top = logits[0];
-#pragma omp simd reduction(max : top)
-  for (int j = 1; j < n; ++j) top = logits[j] > top ? logits[j] : top;
-  const double at_target = double(logits[target]) - double(top);
-  float sum = 0.0F;
-#pragma omp simd reduction(+ : sum)
-  for (int j = 0; j < n; ++j) {
-    logits[j] = fast_exp(logits[j] - top);
-    sum += logits[j];
-  }
-  const float share = weight / sum;
-#pragma omp simd
-  for (int j = 0; j < n; ++j) logits[j] *= share;
-  logits[target] -= weight;
-  return std::log(double(sum)) - at_target;
-}
-
 void rotate(int heads, int dim, const float* cosine, const float* sine, float sign, float* row) {
   const int half = dim / 2;
   for (int h = 0; h < heads; ++h, row += dim) {
@@ -273,6 +255,6 @@ void rotate(int heads, int dim, const float* cosine, const float* sine, float si
 extern const Kernels PRECEPT_KERNELS;
 const Kernels PRECEPT_KERNELS = {PRECEPT_KERNELS_NAME, pack_rows,      pack_cols,    gemm,
                                  rmsnorm,              rmsnorm_back,   swiglu,       swiglu_back,
-                                 causal_softmax,       softmax_back,   cross_entropy, rotate};
+                                 causal_softmax,       softmax_back,   rotate};
 
 }  // namespace precept::nn

@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "precept/lm/nn/head.h"
+#include "precept/lm/nn/sequence_attention.h"
 
 namespace precept::nn {
 namespace {
@@ -15,15 +16,14 @@ namespace {
 constexpr int kLossRows = 112;  // rows of logits in flight
 
 struct Span {
-  int begin, length;         // tokens
-  std::size_t probabilities; // offset in Saved::probabilities; H matrices of length x stride
-  std::size_t stride;
+  int begin, length;   // tokens
+  std::size_t stride;  // of its probabilities
 };
 
 // What one layer keeps from forward for backward.
 struct Saved {
   Floats in_TC, norm1_TC, rstd1_T, raw_TW, rstd_heads_TH, qkv_TW, attended_TX, mid_TC, norm2_TC, rstd2_T,
-      gate_up_TF2, swiglu_TF, probabilities;
+      gate_up_TF2, swiglu_TF;
 };
 
 }  // namespace
@@ -33,7 +33,9 @@ struct Pass::Buffers {
   Buffers(const Layout& of, const Kernels& with, const LoraWeights* adapter)
       : layout(of), k(with), c(of.config.hidden_size), f(of.config.intermediate_size), v(of.config.vocab_size),
         dim(of.config.head_dim), heads(of.config.num_attention_heads), groups(of.config.num_key_value_heads),
-        x(heads * dim), w(x + 2 * groups * dim), eps(float(of.config.rms_norm_eps)), layers(of.layers.size()) {
+        x(heads * dim), w(x + 2 * groups * dim), eps(float(of.config.rms_norm_eps)),
+        shared(row_kernels(&with == bf16_kernels() ? Precision::kBf16 : Precision::kFp32)), attend(shared, heads, groups, dim),
+        layers(of.layers.size()) {
     if (!adapter) return;
     lora = std::make_unique<LoraPass>(*adapter, with);
     unused.resize(std::size_t(std::max(c, dim)));
@@ -43,6 +45,8 @@ struct Pass::Buffers {
   const Kernels& k;
   const int c, f, v, dim, heads, groups, x, w;
   const float eps;
+  const RowKernels& shared;  // what must have the engine's bits
+  SequenceAttention attend;
   int t = 0;           // tokens of this call
   std::size_t tc = 0;  // t * c
 
@@ -54,7 +58,7 @@ struct Pass::Buffers {
   Floats cos_SD, sin_SD;  // half of D each
   int angles = 0;
   Floats last_TC, final_TC, rstd_T, picked_PC, logits_PV, dpicked_PC, dx_TC, dnorm_TC,
-      dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, packed2, scores, turned;
+      dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, probabilities_SS, scores, turned;
   std::vector<int> row_P, target_P;
   std::vector<float> weight_P;
   std::vector<float> logp_P;
@@ -67,6 +71,7 @@ struct Pass::Buffers {
   void feed_forward(const Weights& weights, std::size_t l);
   // Loss, and with a gradient that of the final norm's output, in dnorm_TC.
   LossSum loss(const Weights& weights, float scale, float* gradient);
+  double cross_entropy(float* logits, int target, float weight, bool gradient) const;
   void backward(const Weights& weights, float* gradient);
   void feed_forward_back(const Weights& weights, std::size_t l, float* gradient);
   void attention_back(const Weights& weights, std::size_t l, float* gradient);
@@ -78,7 +83,7 @@ struct Pass::Buffers {
   void add_bias_gradient(const float* drows, int width, float* gradient) const;
   void norm_heads(const Weights& weights, std::size_t l);
   void norm_heads_back(const Weights& weights, std::size_t l, float* dqkv, float* gradient);
-  // Calls work(head, first row, h, group, probabilities) for every head of every sequence.
+  // Calls work(head, span, h, group) for every head of every sequence.
   template <class Work>
   void each_head(std::size_t l, const Work& work);
 };
@@ -110,13 +115,11 @@ void Pass::Buffers::lay_out(const std::vector<const TrainExample*>& sequences,
   row_P.clear();
   target_P.clear();
   weight_P.clear();
-  std::size_t probabilities = 0;
   for (const TrainExample* sequence : sequences) {
     const int length = int(sequence->tokens.size()) - 1;
     if (length < 1) continue;
     const std::size_t stride = (std::size_t(length) + 15) / 16 * 16;
-    spans.push_back({int(token_T.size()), length, probabilities, stride});
-    probabilities += stride * std::size_t(length) * std::size_t(config.num_attention_heads);
+    spans.push_back({int(token_T.size()), length, stride});
     for (int i = 0; i < length; ++i) {
       const float weight = sequence->weights[std::size_t(i) + 1];
       if (weight != 0.0F) {
@@ -129,7 +132,6 @@ void Pass::Buffers::lay_out(const std::vector<const TrainExample*>& sequences,
     }
     angles_up_to(length, config);
   }
-  for (Saved& layer : layers) sized(layer.probabilities, probabilities);
 }
 
 // Rotates queries and keys of every row by their positions.
@@ -184,14 +186,10 @@ void Pass::Buffers::norm_heads_back(const Weights& weights, std::size_t l, float
 
 template <class Work>
 void Pass::Buffers::each_head(std::size_t l, const Work& work) {
-  Saved& s = layers[l];
   const float scale = 1.0F / std::sqrt(float(dim));
   for (const Span& span : spans) {
     const Head head{k, span.length, dim, std::size_t(w), scale, layout.config.window(int(l))};
-    for (int h = 0; h < heads; ++h) {
-      float* probabilities = s.probabilities.data() + span.probabilities + std::size_t(h) * span.length * span.stride;
-      work(head, span, h, h / (heads / groups), probabilities);
-    }
+    for (int h = 0; h < heads; ++h) work(head, span, h, h / (heads / groups));
   }
 }
 
@@ -222,11 +220,10 @@ void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   if (layout.config.qk_norm) norm_heads(weights, l);
   rotate(std::size_t(w), 1.0F, qkv);
   float* attended = sized(s.attended_TX, std::size_t(t) * x);
-  each_head(l, [&](const Head& head, const Span& span, int h, int g, float* probabilities) {
-    const float* rows = qkv + std::size_t(span.begin) * w;
-    head.forward(rows + h * dim, rows + x + g * dim, rows + x + (groups + g) * dim, probabilities, span.stride,
-                 attended + std::size_t(span.begin) * x + h * dim, std::size_t(x), packed, packed2);
-  });
+  for (const Span& span : spans) {
+    attend.run(span.length, layout.config.window(int(l)), qkv + std::size_t(span.begin) * w, std::size_t(w),
+               attended + std::size_t(span.begin) * x, std::size_t(x));
+  }
   float* mid = sized(s.mid_TC, tc);
   std::memcpy(mid, in, sizeof(float) * tc);
   k.gemm(t, c, x, attended, std::size_t(x), 1, weights.forward(layer.out), mid, std::size_t(c), true);
@@ -252,6 +249,19 @@ void Pass::Buffers::feed_forward(const Weights& weights, std::size_t l) {
   if (lora) lora->forward(l, Product::kDown, t, swiglu, out, std::size_t(c));
 }
 
+// -log p(target), as the engine computes it; with `gradient` the logits become weight * (softmax - onehot(target)).
+double Pass::Buffers::cross_entropy(float* logits, int target, float weight, bool gradient) const {
+  const float top = shared.largest(v, logits);
+  const double at_target = double(logits[target]) - double(top);
+  const float sum = shared.exponentials(v, logits, top, 1.0F, gradient ? logits : nullptr);
+  if (gradient) {
+    const float share = weight / sum;
+    for (int i = 0; i < v; ++i) logits[i] *= share;
+    logits[target] -= weight;
+  }
+  return -(at_target - std::log(double(sum)));
+}
+
 // A block of rows at a time.
 LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient) {
   LossSum sums;
@@ -263,27 +273,27 @@ LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient
   float* dpicked = sized(dpicked_PC, std::size_t(kLossRows) * c);
   float* logits = sized(logits_PV, std::size_t(kLossRows) * v);
   for (int p0 = 0; p0 < positions; p0 += kLossRows) {
-    const int rows = std::min(kLossRows, positions - p0);
-    for (int i = 0; i < rows; ++i) {
+    const int count = std::min(kLossRows, positions - p0);
+    for (int i = 0; i < count; ++i) {
       std::memcpy(picked + std::size_t(i) * c, normed + std::size_t(row_P[std::size_t(p0 + i)]) * c,
                   sizeof(float) * std::size_t(c));
     }
-    k.gemm(rows, v, c, picked, std::size_t(c), 1, weights.forward(layout.head), logits, std::size_t(v), false);
-    for (int i = 0; i < rows; ++i) {
+    k.gemm(count, v, c, picked, std::size_t(c), 1, weights.forward(layout.head), logits, std::size_t(v), false);
+    for (int i = 0; i < count; ++i) {
       const std::size_t p = std::size_t(p0 + i);
-      const double nll = k.cross_entropy(v, logits + std::size_t(i) * v, target_P[p], weight_P[p] * scale);
+      const double nll = cross_entropy(logits + std::size_t(i) * v, target_P[p], weight_P[p] * scale, gradient != nullptr);
       logp_P[p] = float(-nll);
       sums.loss += double(weight_P[p]) * nll;
       sums.weight += double(weight_P[p]);
     }
     if (!gradient) continue;
-    k.gemm(rows, c, v, logits, std::size_t(v), 1, weights.backward(layout.head), dpicked, std::size_t(c), false);
+    k.gemm(count, c, v, logits, std::size_t(v), 1, weights.backward(layout.head), dpicked, std::size_t(c), false);
     if (!lora) {
-      float* panel = sized(packed, packed_size(std::size_t(rows), std::size_t(c)));
-      k.pack_rows(rows, c, picked, std::size_t(c), panel);
-      k.gemm(v, c, rows, logits, 1, std::size_t(v), panel, gradient + layout.head, std::size_t(c), true);
+      float* panel = sized(packed, packed_size(std::size_t(count), std::size_t(c)));
+      k.pack_rows(count, c, picked, std::size_t(c), panel);
+      k.gemm(v, c, count, logits, 1, std::size_t(v), panel, gradient + layout.head, std::size_t(c), true);
     }
-    for (int i = 0; i < rows; ++i) {
+    for (int i = 0; i < count; ++i) {
       std::memcpy(dnormed + std::size_t(row_P[std::size_t(p0 + i)]) * c, dpicked + std::size_t(i) * c,
                   sizeof(float) * std::size_t(c));
     }
@@ -343,10 +353,13 @@ void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float*
   if (lora) lora->backward(l, Product::kOut, t, s.attended_TX.data(), dx, std::size_t(c), dattended, gradient, turned.data());
   float* dqkv = sized(dqkv_TW, std::size_t(t) * w);
   std::memset(dqkv, 0, sizeof(float) * std::size_t(t) * w);
-  each_head(l, [&](const Head& head, const Span& span, int h, int g, const float* probabilities) {
-    const float* rows = s.qkv_TW.data() + std::size_t(span.begin) * w;
+  each_head(l, [&](const Head& head, const Span& span, int h, int g) {
+    const float* here = s.qkv_TW.data() + std::size_t(span.begin) * w;
     float* drows = dqkv + std::size_t(span.begin) * w;
-    head.backward(rows + h * dim, rows + x + g * dim, rows + x + (groups + g) * dim, probabilities, span.stride,
+    // Computed again: of all layers they would take more memory than all else.
+    float* p_SS = sized(probabilities_SS, std::size_t(span.length) * span.stride);
+    head.probabilities(here + h * dim, here + x + g * dim, p_SS, span.stride, packed);
+    head.backward(here + h * dim, here + x + g * dim, here + x + (groups + g) * dim, p_SS, span.stride,
                   dattended + std::size_t(span.begin) * x + h * dim, std::size_t(x), drows + h * dim,
                   drows + x + g * dim, drows + x + (groups + g) * dim, scores, packed);
   });

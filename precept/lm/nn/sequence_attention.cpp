@@ -1,0 +1,57 @@
+#include "precept/lm/nn/sequence_attention.h"
+
+#include <cmath>
+#include <numeric>
+
+namespace precept::nn {
+
+SequenceAttention::SequenceAttention(const RowKernels& kernels, int heads, int kv_heads, int head_dim)
+    : kernels_(kernels), heads_(heads), kv_heads_(kv_heads), dim_(head_dim), shape_(kernels.precision, kv_heads, head_dim) {}
+
+void SequenceAttention::run(int length, int window, const float* qkv, std::size_t row, float* out, std::size_t out_row) {
+  const auto blocks = static_cast<std::size_t>((length + kBlockTokens - 1) / kBlockTokens), dim = static_cast<std::size_t>(dim_);
+  const std::size_t head = lanes_of(kernels_.precision, dim), q_row = static_cast<std::size_t>(heads_) * head;
+  const auto grow = [](auto& v, std::size_t n) {
+    if (v.size() < n) v.resize(n);
+  };
+  if (blocks_.size() < blocks) {
+    blocks_.resize(blocks);
+    std::iota(blocks_.begin(), blocks_.end(), 0U);
+  }
+  grow(cache_, blocks * shape_.layer);
+  grow(q_, static_cast<std::size_t>(length) * q_row);
+  grow(scratch_, attention_scratch(static_cast<std::size_t>(length)));
+  for (int t = 0; t < length; ++t) {
+    const float* q = qkv + static_cast<std::size_t>(t) * row;
+    const float *key = q + static_cast<std::size_t>(heads_) * dim, *value = key + static_cast<std::size_t>(kv_heads_) * dim;
+    Lane* block = cache_.data() + static_cast<std::size_t>(t / kBlockTokens) * shape_.layer;
+    for (std::size_t g = 0; g < static_cast<std::size_t>(kv_heads_); ++g) {
+      kernels_.place(dim_, t % kBlockTokens, key + g * dim, value + g * dim, block + g * shape_.key_head,
+                     block + shape_.values + g * shape_.value_head);
+    }
+    Lane* factors = q_.data() + static_cast<std::size_t>(t) * q_row;
+    for (std::size_t h = 0; h < static_cast<std::size_t>(heads_); ++h) kernels_.factors(dim_, q + h * dim, factors + h * head);
+  }
+  Attention a;
+  a.head_dim = dim_;
+  a.group = heads_ / kv_heads_;
+  a.scale = 1.0F / std::sqrt(static_cast<float>(dim_));
+  a.window = window;
+  a.block_stride = shape_.layer;
+  a.blocks = blocks_.data();
+  a.rows = length;
+  a.q_row = q_row;
+  a.q_head = head;
+  a.out_row = out_row;
+  a.out_head = dim;
+  a.scratch = scratch_.data();
+  for (std::size_t g = 0; g < static_cast<std::size_t>(kv_heads_); ++g) {
+    a.keys = cache_.data() + g * shape_.key_head;
+    a.values = shape_.values + g * shape_.value_head - g * shape_.key_head;
+    a.q = q_.data() + g * static_cast<std::size_t>(a.group) * head;
+    a.out = out + g * static_cast<std::size_t>(a.group) * dim;
+    kernels_.attend(a);
+  }
+}
+
+}  // namespace precept::nn

@@ -188,7 +188,7 @@ Result<std::optional<Bench>> open_bench(const ChatOptions& options, const OpenOp
 Result<int> run_chat(const ChatOptions& options) {
   if (options.common.model.empty()) return bad_input("no model is given", "give --model, for example --model pocket");
   OpenOptions open;
-  open.engine.threads = options.common.threads;
+  open.engine = engine_options(options.common);
   auto bench = open_bench(options, open);
   if (!bench) return tl::unexpected<Error>(bench.error());
   auto model = open_model(options.common.model, open);
@@ -211,7 +211,7 @@ void add_chat(CLI::App& app, Context& context) {
   command->add_option("--top-p", options->sampling.top_p, "sample from the most probable tokens of this total")->capture_default_str();
   command->add_option("--max-tokens", options->sampling.max_tokens, "longest answer")->capture_default_str();
   add_seed_option(*command, common);
-  command->add_option("--threads", common.threads, kThreadsHelp)->capture_default_str();
+  add_engine_options(*command, common);
   command->callback([options, &context] { context.action = [options] { return run_chat(*options); }; });
 }
 

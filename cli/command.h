@@ -15,6 +15,7 @@
 #include "precept/core/events.h"
 #include "precept/core/fields.h"
 #include "precept/core/result.h"
+#include "precept/lm/api.h"
 
 namespace precept {
 
@@ -45,14 +46,18 @@ struct CommonOptions {
   std::uint64_t seed = 0;
   int threads = 0;
   int batch = 64;
+  std::string precision = "auto";
+  int cache_mb = 512;
+  int memory_mb = 0;
   bool json = false;
 };
+EngineOptions engine_options(const CommonOptions& options);
 CLI::Option* add_model_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_prompts_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_run_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_seed_option(CLI::App& command, CommonOptions& options);
 CLI::Option* add_json_option(CLI::App& command, CommonOptions& options);
-void add_engine_options(CLI::App& command, CommonOptions& options);  // --threads, --batch
+void add_engine_options(CLI::App& command, CommonOptions& options);  // --threads and what follows there
 
 // The same as entries of a command's field list, for commands that read recipes.
 inline constexpr const char* kModelHelp =
@@ -64,8 +69,22 @@ inline constexpr const char* kConstitutionHelp =
 inline constexpr const char* kRunHelp = "run folder";
 inline constexpr const char* kThreadsHelp = "threads; 0: all cores (changes no result)";
 inline constexpr const char* kBatchHelp = "sequences decoded together (changes no result)";
+inline constexpr const char* kModelPrecisionHelp =
+    "of the model's products, keys and values: bf16, fp32, or auto (bf16 where its weights are bf16)";
+inline constexpr const char* kCacheHelp = "MB of memory for keys and values (changes no result)";
+inline constexpr const char* kMemoryHelp = "MB of memory for weights, cache and activations together; 0: no such bound (changes no result)";
 inline FieldRule threads_rule() { return beside(between(0, 1024)); }
 inline FieldRule batch_rule() { return beside(between(1, 4096)); }
+
+// Entries of a field list for a model that runs in this process.
+template <class Visit>
+void visit_engine(CommonOptions& o, Visit& visit) {
+  visit("threads", o.threads, kThreadsHelp, threads_rule());
+  visit("batch", o.batch, kBatchHelp, batch_rule());
+  visit("precision", o.precision, kModelPrecisionHelp, one_of({"auto", "bf16", "fp32"}));
+  visit("cache_mb", o.cache_mb, kCacheHelp, beside(between(1, 1e7)));
+  visit("memory_mb", o.memory_mb, kMemoryHelp, beside(between(0, 1e7)));
+}
 
 // For unsigned values: CLI11 alone reads -1 as the largest number.
 CLI::Validator not_negative();

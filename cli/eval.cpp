@@ -57,8 +57,7 @@ void for_each_field(EvalCommand& o, Visit visit) {
   visit("max_tokens", o.eval.max_tokens, "longest answer", between(1, 1e6));
   visit("run", o.common.run, kRunHelp, beside());
   visit("seed", o.eval.seed, "seed of all sampling", any_seed());
-  visit("threads", o.common.threads, kThreadsHelp, threads_rule());
-  visit("batch", o.common.batch, kBatchHelp, batch_rule());
+  visit_engine(o.common, visit);
   for_each_field(o.endpoint, visit);
 }
 
@@ -270,9 +269,7 @@ Result<int> run_eval(EvalCommand command, const EventSink& events) {
 
   const bool apart = command.judge_cases > 0 && !common.judge.empty() && common.judge != common.model;
   OpenOptions open;
-  EngineOptions& engine = open.engine;
-  engine.threads = common.threads;
-  engine.max_batch = common.batch;
+  open.engine = engine_options(common);
   open.endpoint = command.endpoint;
   open.events = events;
   auto meter = open_meter(command.endpoint, {common.model, apart ? common.judge : ""}, common.run, events);

@@ -177,8 +177,7 @@ Result<int> run_generate(const GenerateOptions& options, const EventSink& events
   auto questions = questions_of(options);
   if (!questions) return tl::unexpected<Error>(questions.error());
   OpenOptions open;
-  open.engine.threads = options.common.threads;
-  open.engine.max_batch = options.common.batch;
+  open.engine = engine_options(options.common);
   open.endpoint = endpoint;
   open.events = events;
   auto model = open_model(options.common.model, open);

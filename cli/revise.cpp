@@ -48,8 +48,7 @@ void for_each_field(ReviseCommand& o, Visit visit) {
   visit("constitution", o.common.constitution, kConstitutionHelp);
   visit("run", o.common.run, kRunHelp, beside());
   for_each_field(o.revise, visit);
-  visit("threads", o.common.threads, kThreadsHelp, threads_rule());
-  visit("batch", o.common.batch, kBatchHelp, batch_rule());
+  visit_engine(o.common, visit);
   for_each_field(o.endpoint, visit);
 }
 
@@ -221,8 +220,7 @@ Result<RunModels> open_models(const ReviseCommand& command, bool apart, const Ev
   if (!meter) return pass(meter.error());
   models.meter = std::move(*meter);
   OpenOptions open;
-  open.engine.threads = common.threads;
-  open.engine.max_batch = common.batch;
+  open.engine = engine_options(common);
   open.endpoint = command.endpoint;
   open.meter = models.meter;
   open.events = events;

@@ -35,7 +35,7 @@ TEST_F(ModelCommand, WhatCannotBeReadIsRefused) {
 TEST_F(ModelCommand, ConvertedModelsAnswerAlike) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
   const auto answers = [&](const std::string& model) {
-    const Ran ran = run("generate --model " + model + " --prompts asked.jsonl --temperature 0 --max-tokens 40 --json");
+    const Ran ran = run("generate --model " + model + " --prompts asked.jsonl --temperature 0 --max-tokens 40 --precision fp32 --json");
     EXPECT_EQ(ran.code, 0) << model << ": " << ran.err;
     std::string out;
     std::istringstream lines(ran.out);

@@ -163,9 +163,10 @@ void Progress::show(const Event& event) {
       if (!quiet_) progress(event);
       break;
     case Event::Kind::kMetric:
-      if (event.name != "loss") break;
       for (Stage& stage : stages_) {
-        if (stage.view.stage == event.stage) stage.view.note = fmt::format("loss {:.3f}", event.value);
+        if (stage.view.stage != event.stage) continue;
+        if (event.name == "loss") stage.view.note = fmt::format("loss {:.3f}", event.value);
+        if (event.name == "calls") stage.view.note = count(event.value) + " calls";
       }
       break;
     case Event::Kind::kNote:

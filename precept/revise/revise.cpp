@@ -139,6 +139,13 @@ class Scheduler {
       event.text = std::exchange(warning_, {});
       events_(event);
     }
+    // Long before the first item is done there is something to see.
+    Event calls;
+    calls.kind = Event::Kind::kMetric;
+    calls.stage = "revise";
+    calls.name = "calls";
+    calls.value = static_cast<double>(run_.answers);
+    events_(calls);
     Event event;
     event.stage = "revise";
     event.done = done_;

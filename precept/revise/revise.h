@@ -83,10 +83,10 @@ struct ReviseResult {
   std::string first_failure;
 };
 
-// Runs all open items of the store, up to `concurrency` at a time, committing as it goes; emits
-// kProgress (stage "revise", unit "items") for what is committed. An Error is one of the store, of the
-// options, give_up_after, or kLimit (what was on its way is finished and stored first); failed items are in the result,
-// and the others go on.
+// Runs all open items of the store, up to `concurrency` at a time, committing as it goes; emits kProgress (stage "revise",
+// unit "items") for what is committed, and before it the kMetric "calls": answers of models so far. An Error is one of the
+// store, of the options, give_up_after, or kLimit (what was on its way is finished and stored first); failed items are in
+// the result, and the others go on.
 Result<ReviseResult> revise(const Constitution& constitution, const ReviseOptions& options, Model& policy,
                             Model& judge, RunStore& store, const EventSink& events);
 

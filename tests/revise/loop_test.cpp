@@ -313,15 +313,23 @@ TEST(Loop, ProgressIsReportedForWhatIsDone) {
   auto store = RunStore::open(folder.path(), "r");
   ASSERT_TRUE(store->set_items(many_items(40)).has_value());
   std::int64_t last = -1;
+  double calls = 0;
   ReviseOptions options;
   options.concurrency = 3;
   const auto result = revise(small_constitution(), options, model, model, *store, [&](const Event& event) {
+    if (event.kind == Event::Kind::kMetric) {
+      EXPECT_EQ(event.name, "calls");
+      EXPECT_GE(event.value, calls);
+      calls = event.value;
+      return;
+    }
     EXPECT_EQ(event.total, 40);
     EXPECT_GE(event.done, last);
     last = event.done;
   });
   ASSERT_TRUE(result.has_value());
   EXPECT_EQ(last, 40);
+  EXPECT_EQ(calls, static_cast<double>(result->new_steps));
 }
 
 TEST(Loop, OptionsOutOfRangeAreRefused) {

@@ -41,7 +41,14 @@ std::string duration(double seconds) {
   return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);
 }
 
-std::string rate_text(double rate) { return rate < 10 ? fmt::format("{:.1f}/s", rate) : count(rate) + "/s"; }
+// A rate of nearly nothing, as after a pause, says nothing about what is to come.
+bool tells(double rate) { return rate >= 1 / 3600.0; }
+
+std::string rate_text(double rate) {
+  if (!tells(rate)) return "";
+  if (rate < 0.1) return fmt::format("{:.1f}/min", 60 * rate);
+  return rate < 10 ? fmt::format("{:.1f}/s", rate) : count(rate) + "/s";
+}
 
 std::string done_text(const StageView& view) {
   std::string text = count(view.done);
@@ -50,7 +57,7 @@ std::string done_text(const StageView& view) {
 }
 
 std::string left_text(const StageView& view) {
-  if (view.total <= 0 || view.rate <= 0 || view.done >= view.total) return "";
+  if (view.total <= 0 || !tells(view.rate) || view.done >= view.total) return "";
   return duration((view.total - view.done) / view.rate) + " left";
 }
 
@@ -125,7 +132,7 @@ int text_columns(const std::string& text) {
 
 std::string bar_line(const StageView& view, int columns, bool utf8) {
   if (columns <= 0) return "";
-  const std::string rate = view.rate > 0 ? rate_text(view.rate) : "";
+  const std::string rate = rate_text(view.rate);
   const std::string left = view.done >= view.total && view.total > 0 ? "in " + duration(view.seconds) : left_text(view);
   const std::string share = percent_done(view);
   const std::vector<std::vector<std::string>> variants = {
@@ -146,7 +153,7 @@ std::string bar_line(const StageView& view, int columns, bool utf8) {
 std::string plain_line(const StageView& view) {
   std::vector<std::string> parts = {done_text(view)};
   if (view.total > 0) parts[0] += " (" + percent_done(view) + ")";
-  if (view.rate > 0) parts.push_back(rate_text(view.rate));
+  if (tells(view.rate)) parts.push_back(rate_text(view.rate));
   parts.push_back(view.total > 0 && view.done >= view.total ? "in " + duration(view.seconds) : left_text(view));
   parts.push_back(view.note);
   return view.stage + ": " + join(parts, ", ");

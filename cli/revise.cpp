@@ -91,7 +91,11 @@ Json to_json(const RunSummary& summary, const std::optional<Familiarity>& famili
 
 // What the model's own verdicts are worth on these prompts.
 void print_worth(const RunSummary& summary, const std::optional<Familiarity>& familiarity) {
-  if (familiarity) {
+  if (!familiarity) {
+    std::printf("prompts: whether the model knows such text is not measured, for no model here gives log-probs of whole texts\n");
+  } else if (!familiarity->text.bits_per_byte) {
+    std::printf("prompts: whether the model knows such text is not measured, for none of these could be scored\n");
+  } else {
     std::printf("prompts: %s", bits_text(familiarity->text).c_str());
     if (familiarity->own) std::printf(" (unseen text of the model's own world: %s)", bits_text(*familiarity->own).c_str());
     std::printf(", from the last turns of %lld of %lld\n", static_cast<long long>(familiarity->text.texts),
@@ -125,7 +129,7 @@ void print(const RunSummary& summary, const std::optional<Familiarity>& familiar
     const double share = summary.items > 0 ? 100.0 * static_cast<double>(count) / static_cast<double>(summary.items) : 0;
     std::printf("  %-18s %8lld  %5.1f%%\n", what, static_cast<long long>(count), share);
   };
-  std::printf("%lld items\n", static_cast<long long>(summary.items));
+  std::printf("%lld item%s\n", static_cast<long long>(summary.items), summary.items == 1 ? "" : "s");
   line("complied at once", summary.complied_at_once);
   line("revised", summary.revised);
   line("unsettled", summary.unsettled);

@@ -91,9 +91,11 @@ std::string familiarity(const ReportInput& input) {
   if (input.loop) inside += verdict_table(*input.loop);
   if (inside.empty()) return {};
   return "<section id=\"familiarity\"><h2>Does the model know such text?</h2>\n<p class=\"lead\">A judge that reads what it never "
-         "learnt to read still answers. So this is measured in every run" +
-         std::string(input.familiarity ? "" : "; this model gives no scores, so only its verdicts can be looked at") + ".</p>\n" +
-         inside + "</section>\n";
+         "learnt to read still answers. " +
+         std::string(input.familiarity ? "So this is measured in every run."
+                                       : "Here it could not be measured, for no model of this run gives log-probs of whole texts: whether "
+                                         "such text is foreign to it is not known, and only its verdicts can be looked at.") +
+         "</p>\n" + inside + "</section>\n";
 }
 
 }  // namespace precept::section

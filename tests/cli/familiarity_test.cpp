@@ -98,6 +98,9 @@ TEST_F(FamiliarityOfRuns, OfAModelWithoutScoresAreItsVerdicts) {
   EXPECT_NE(printed.find("verdicts of judge: 2, 100% unparseable"), std::string::npos) << printed;
   EXPECT_NE(printed.find("warning: 100% of the judge's verdicts decide little"), std::string::npos) << printed;
   EXPECT_FALSE(fs::exists(folder_ / "r/familiarity.json"));
+  EXPECT_NE(printed.find("prompts: whether the model knows such text is not measured"), std::string::npos) << printed;
+  run("report --run r");
+  EXPECT_NE(slurp(folder_ / "r/report.html").find("Here it could not be measured"), std::string::npos);
 }
 
 // The sample is drawn beside the loop: with it or without, the exports are the same.

@@ -153,7 +153,7 @@ std::string bar_line(const StageView& view, int columns, bool utf8) {
 std::string plain_line(const StageView& view) {
   std::vector<std::string> parts = {done_text(view)};
   if (view.total > 0) parts[0] += " (" + percent_done(view) + ")";
-  if (tells(view.rate)) parts.push_back(rate_text(view.rate));
+  parts.push_back(rate_text(view.rate));
   parts.push_back(view.total > 0 && view.done >= view.total ? "in " + duration(view.seconds) : left_text(view));
   parts.push_back(view.note);
   return view.stage + ": " + join(parts, ", ");

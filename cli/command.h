@@ -39,6 +39,7 @@ void add_eval(CLI::App& app, Context& context);
 void add_report(CLI::App& app, Context& context);
 void add_pocket(CLI::App& app, Context& context);
 void add_quickstart(CLI::App& app, Context& context);
+void add_bench(CLI::App& app, Context& context);
 
 // Options that mean the same in every command.
 struct CommonOptions {

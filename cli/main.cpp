@@ -46,6 +46,7 @@ int printed(int code) {
 
 void add_commands(CLI::App& app, Context& context) {
   add_quickstart(app, context);
+  add_bench(app, context);
   add_constitution(app, context);
   add_generate(app, context);
   add_chat(app, context);

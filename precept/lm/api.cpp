@@ -29,10 +29,14 @@ Result<TrainSummary> run_training(const TrainOptions& options, const TrainSet& s
   return guarded([&] { return train(options, set, sink); });
 }
 
+Result<BenchReport> run_bench(const BenchOptions& options, const EventSink& events) {
+  return guarded([&] { return bench_engine(options, events); });
+}
+
 }  // namespace
 }  // namespace precept
 
 extern "C" const precept::LmApi* precept_lm_api() {
-  static const precept::LmApi api = {precept::open_checkpoint, precept::run_training};
+  static const precept::LmApi api = {precept::open_checkpoint, precept::run_training, precept::measure_roof, precept::run_bench};
   return &api;
 }

@@ -11,6 +11,7 @@
 #include "precept/checkpoint/llama_config.h"
 #include "precept/core/events.h"
 #include "precept/core/result.h"
+#include "precept/lm/bench/bench.h"
 #include "precept/model/model.h"
 
 namespace precept {
@@ -19,6 +20,12 @@ namespace precept {
 struct AdapterSource {
   std::string name;    // what requests call it; not empty, not "base", each once
   std::string folder;  // in PEFT's format (precept/checkpoint/peft.h)
+};
+
+// How many tokens of prompts could have been shared: those of a beginning that an earlier request had too (its answer
+// included), or another question of the same request, had memory no end.
+struct SharedTokens {
+  std::int64_t shareable = 0;
 };
 
 struct EngineOptions {
@@ -34,6 +41,7 @@ struct EngineOptions {
   // slower.
   std::int64_t pack_bytes = std::int64_t{16} << 30;
   std::vector<AdapterSource> adapters = {};
+  std::shared_ptr<SharedTokens> shared_tokens = {};  // counted if it is there; takes memory for every token ever seen
 };
 
 // Low-rank adaptation (Hu et al. 2021, arXiv 2106.09685): the weights stay as they are, y = W x + s B A x is trained in
@@ -107,6 +115,8 @@ struct LmApi {
   // Emits kProgress (stage "train") and kMetric ("loss", "lr", "grad_norm"). Stops with an Error on a
   // non-finite loss. With `state`, a killed run goes on from its last state with the same result.
   Result<TrainSummary> (*train)(const TrainOptions&, const TrainSet&, const EventSink&);
+  Roof (*measure_roof)(const std::string& precision, int threads);
+  Result<BenchReport> (*bench_engine)(const BenchOptions&, const EventSink&);
 };
 
 }  // namespace precept

@@ -18,7 +18,7 @@ bool answering(const Job& job) { return job.generates && !static_cast<const Gene
 
 }  // namespace
 
-Engine::Engine(EngineParts parts, std::unique_ptr<Backend> backend, int max_batch)
+Engine::Engine(EngineParts parts, std::unique_ptr<Backend> backend, const EngineOptions& options)
     : info_(std::move(parts.info)),
       backend_(std::move(backend)),
       adapters_(std::move(parts.adapters)),
@@ -26,8 +26,9 @@ Engine::Engine(EngineParts parts, std::unique_ptr<Backend> backend, int max_batc
       tokenizer_(std::move(parts.files.tokenizer)),
       chat_(std::move(parts.files.chat)),
       stop_ids_(chat_.stop_ids()),
-      max_batch_(std::clamp(max_batch, 1, backend_->max_rows())),
-      cache_(backend_->blocks()) {
+      max_batch_(std::clamp(options.max_batch, 1, backend_->max_rows())),
+      cache_(backend_->blocks()),
+      sharing_(options.shared_tokens) {
   for (const int end : parts.end_tokens) {
     if (end >= 0 && std::find(stop_ids_.begin(), stop_ids_.end(), end) == stop_ids_.end()) stop_ids_.push_back(end);
   }
@@ -305,6 +306,8 @@ void Engine::finish(std::unique_ptr<Job> job) {
   }
   if (job->generates) {
     auto& generate = static_cast<GenerateJob&>(*job);
+    generate.prompt.insert(generate.prompt.end(), generate.answer.tokens.begin(), generate.answer.tokens.end());
+    sharing_.see(generate.root(), generate.prompt, 0);
     if (generate.request.patience.limited()) --impatient_;
     generate.answer.usage.output_tokens = static_cast<std::int64_t>(generate.answer.tokens.size());
     completions_.push_back([done = std::move(generate.done), answer = std::move(generate.answer)]() mutable {

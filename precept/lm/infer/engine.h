@@ -25,6 +25,7 @@
 #include "precept/lm/infer/backend.h"
 #include "precept/lm/infer/cache.h"
 #include "precept/lm/infer/job.h"
+#include "precept/lm/infer/sharing.h"
 #include "precept/text/chat_codec.h"
 
 namespace precept::infer {
@@ -41,7 +42,7 @@ struct EngineParts {
 
 class Engine : public Model {
  public:
-  Engine(EngineParts parts, std::unique_ptr<Backend> backend, int max_batch);
+  Engine(EngineParts parts, std::unique_ptr<Backend> backend, const EngineOptions& options);
   ~Engine() override;
 
   const ModelInfo& info() const override { return info_; }
@@ -106,6 +107,7 @@ class Engine : public Model {
   int impatient_ = 0;   // requests in flight with a deadline, or that may be cancelled
   std::chrono::steady_clock::time_point looked_at_{};
   std::vector<std::function<void()>> completions_;
+  Sharing sharing_;
 };
 
 // What requests call the base of an engine with adapters.

@@ -208,6 +208,7 @@ bool Engine::admit(GenerateJob& job) {
   work->tokens = job.prompt;
   const int size = static_cast<int>(job.prompt.size());
   if (!place(*work, job.limit, size - 1)) return false;
+  sharing_.see(job.root(), job.prompt, job.prompt.size() - 1);  // the last one must be computed
   job.answer.usage.cached_tokens = work->computed;
   job.works.push_back(std::move(work));
   return true;
@@ -292,6 +293,9 @@ bool Engine::admit(ScoreJob& job) {
     if (inside > 0) work.copy = Work::Copy{work.parent->blocks[shared], work.blocks[shared]};
   }
   job.scores.usage.cached_tokens += reused;
+  for (std::size_t q = job.first; q < job.end; ++q) {
+    sharing_.see(job.root(), job.questions[q].prompt, job.questions[q].prompt.size());
+  }
   return true;
 }
 

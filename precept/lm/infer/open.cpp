@@ -137,7 +137,7 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
   const Result<std::int64_t> cache = cache_bytes(options, *weights, threads);
   if (!cache) return tl::unexpected(cache.error());
   auto backend = std::make_unique<CpuBackend>(std::move(*weights), threads, *cache, choices);
-  return std::make_unique<Engine>(std::move(parts), std::move(backend), options.max_batch);
+  return std::make_unique<Engine>(std::move(parts), std::move(backend), options);
 }
 
 }  // namespace precept::infer

@@ -1,0 +1,55 @@
+#pragma once
+// Speed of this machine and of the engine on it: what the machine can do is measured first, in the same run, and all else
+// is given as a share of that.
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "precept/checkpoint/llama_config.h"
+#include "precept/core/events.h"
+#include "precept/core/result.h"
+
+namespace precept {
+
+// What the machine does at best with `threads` threads.
+struct Roof {
+  double gemm_gflops = 0;  // products of large matrices that stay in the caches, in the precision asked for
+  double memory_gbps = 0;  // reading memory that no cache holds
+};
+
+struct BenchOptions {
+  std::string shape = "135m";  // pocket, 135m, 360m or 1b (random weights), or a checkpoint's folder
+  std::string precision = "bf16";
+  int threads = 0;             // 0: all cores
+  std::vector<int> sequences = {1, 8, 32, 64};
+  int prompt = 128, tokens = 64;  // of each sequence: tokens of its prompt, and new ones
+  int prefill = 512;              // tokens of the prompts of the prefill measurement
+  std::string save;               // folder for the random checkpoint; empty: a temporary one
+};
+
+struct BenchReport {
+  struct Decode {
+    int sequences = 0;
+    double tokens_per_s = 0;           // new tokens, all sequences together
+    double share_of_gemm_roof = 0;     // 2 operations a weight and token, attention not counted
+    double share_of_memory_roof = 0;   // weights once a step, and every sequence's keys and values
+    double seconds = 0;
+  };
+  Roof roof;
+  std::vector<Decode> decode;
+  double prefill_tokens_per_s = 0, prefill_share_of_gemm_roof = 0;
+  std::int64_t parameters = 0;  // that multiply; the head's included
+  std::string precision, kernels;
+  int threads = 0;
+};
+
+// Shapes of models of the field by their size: SmolLM2-135M and -360M, Llama 3.2 1B, and the built-in model.
+Result<LlamaConfig> bench_shape(const std::string& name);
+// A checkpoint of that shape in bf16 with random weights and a tokenizer in which every letter is one token.
+Status write_random_checkpoint(const LlamaConfig& shape, const std::string& folder);
+
+Roof measure_roof(const std::string& precision, int threads);
+Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& events);
+
+}  // namespace precept

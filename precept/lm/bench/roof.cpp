@@ -1,0 +1,78 @@
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
+
+#include "precept/lm/bench/bench.h"
+#include "precept/lm/infer/matrix.h"
+#include "precept/lm/infer/team.h"
+
+namespace precept {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// Every thread multiplies its own matrices, of a size that its caches hold comfortably.
+double gemm_gflops(const nn::RowKernels& kernels, infer::Team& team) {
+  constexpr int kRows = 448, kDepth = 576, kColumns = 512, kRepeat = 24;
+  const std::size_t lanes = nn::lanes_of(kernels.precision, kDepth);
+  struct Own {
+    infer::Lanes a, w;
+    std::vector<float> c;
+  };
+  std::vector<Own> all(static_cast<std::size_t>(team.threads()));
+  for (Own& own : all) {
+    own.a.assign(kRows * lanes, 0x3C003C00U);
+    own.w.assign(nn::packed_lanes(kernels.precision, kDepth, kColumns), 0x3C003C00U);
+    own.c.resize(std::size_t{kRows} * kColumns);
+  }
+  double best = 0;
+  for (int round = 0; round < 8; ++round) {
+    const auto start = Clock::now();
+    team.run([&](int thread) {
+      Own& own = all[static_cast<std::size_t>(thread)];
+      for (int i = 0; i < kRepeat; ++i) {
+        kernels.product(kRows, kColumns, static_cast<int>(lanes), own.a.data(), lanes, own.w.data(), own.c.data(), kColumns, false);
+      }
+    });
+    best = std::max(best, 2.0 * kRows * kDepth * kColumns * kRepeat * team.threads() / since(start) / 1e9);
+  }
+  return best;
+}
+
+double memory_gbps(infer::Team& team) {
+  constexpr std::size_t kBytes = std::size_t{1} << 30;
+  const infer::Lanes memory(kBytes / sizeof(nn::Lane), 1);
+  std::atomic<std::uint64_t> sink{0};
+  double best = 0;
+  for (int round = 0; round < 5; ++round) {
+    const auto start = Clock::now();
+    team.run([&](int thread) {
+      const std::size_t begin = memory.size() * static_cast<std::size_t>(thread) / static_cast<std::size_t>(team.threads());
+      const std::size_t end = memory.size() * static_cast<std::size_t>(thread + 1) / static_cast<std::size_t>(team.threads());
+      using Wide [[gnu::vector_size(64), gnu::aligned(4), gnu::may_alias]] = std::uint32_t;
+      Wide sums[4] = {};
+      for (std::size_t i = begin; i + 64 <= end; i += 64) {
+        __builtin_prefetch(memory.data() + i + 1024);
+        for (int v = 0; v < 4; ++v) sums[v] += *reinterpret_cast<const Wide*>(memory.data() + i + static_cast<std::size_t>(v) * 16);
+      }
+      std::uint64_t total = 0;
+      for (const Wide& sum : sums) total += sum[0] + sum[15];
+      sink += total;
+    });
+    best = std::max(best, static_cast<double>(kBytes) / since(start) / 1e9);
+  }
+  return best;
+}
+
+}  // namespace
+
+Roof measure_roof(const std::string& precision, int threads) {
+  infer::Team team(threads > 0 ? threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency())));
+  const nn::RowKernels& kernels = nn::row_kernels(precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16);
+  return {gemm_gflops(kernels, team), memory_gbps(team)};
+}
+
+}  // namespace precept

@@ -88,15 +88,15 @@ TEST_P(RowKernelTable, RoundsFactors) {
 
 // 1e-5 of the sum of the products' sizes: fp32 sums of up to 1,100 terms.
 TEST_P(RowKernelTable, Multiplies) {
-  for (const auto& [m, n, depth] : {std::tuple{1, 1, 1}, std::tuple{3, 33, 7}, std::tuple{14, 64, 256}, std::tuple{29, 40, 511}, std::tuple{130, 70, 1100}}) {
+  for (const auto& [m, n, depth] : {std::tuple{1, 1, 1}, std::tuple{3, 33, 7}, std::tuple{14, 64, 256}, std::tuple{29, 40, 511}, std::tuple{130, 70, 2500}}) {
     const auto a = random(static_cast<std::size_t>(m) * depth, 1), w = random(static_cast<std::size_t>(n) * depth, 2);
     const std::size_t lanes = lanes_of(k().precision, static_cast<std::size_t>(depth)), ldc = static_cast<std::size_t>(n) + 3;
     const auto a_L = factors(a, depth), w_L = factors(w, depth);
     std::vector<Lane> packed(packed_lanes(k().precision, static_cast<std::size_t>(depth), static_cast<std::size_t>(n)));
     k().pack(static_cast<int>(lanes), n, w_L.data(), lanes, packed.data());
     std::vector<float> c(static_cast<std::size_t>(m) * ldc, 0.5F), sum = c;
-    k().product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), c.data(), ldc, false);
-    k().product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), sum.data(), ldc, true);
+    k().product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), c.data(), ldc, false, nullptr);
+    k().product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), sum.data(), ldc, true, nullptr);
     for (int i = 0; i < m; ++i) {
       for (int j = 0; j < n; ++j) {
         double expected = 0, size = 1;
@@ -113,7 +113,7 @@ TEST_P(RowKernelTable, Multiplies) {
     }
     for (int i = 0; i < m; ++i) {  // alone: the same bits
       std::vector<float> one(ldc, 0.5F);
-      k().product(1, n, static_cast<int>(lanes), a_L.data() + static_cast<std::size_t>(i) * lanes, lanes, packed.data(), one.data(), ldc, false);
+      k().product(1, n, static_cast<int>(lanes), a_L.data() + static_cast<std::size_t>(i) * lanes, lanes, packed.data(), one.data(), ldc, false, nullptr);
       ASSERT_EQ(std::vector<float>(c.begin() + static_cast<std::ptrdiff_t>(i * ldc), c.begin() + static_cast<std::ptrdiff_t>((i + 1) * ldc)), one) << i;
     }
   }
@@ -124,7 +124,7 @@ TEST(RowKernels, ProductsAreTheTrainers) {
   for (const Kernels* plain : {&kernels(), bf16_kernels()}) {
     if (plain == nullptr) continue;
     const RowKernels& k = row_kernels(plain == bf16_kernels() ? Precision::kBf16 : Precision::kFp32);
-    const int m = 31, n = 50, depth = 1100;
+    const int m = 31, n = 50, depth = 2500;
     const auto a = random(static_cast<std::size_t>(m) * depth, 1), w = random(static_cast<std::size_t>(n) * depth, 2);
     const std::size_t lanes = lanes_of(k.precision, depth);
     std::vector<Lane> a_L(lanes * m), w_L(lanes * n), packed(packed_lanes(k.precision, depth, n));
@@ -134,7 +134,7 @@ TEST(RowKernels, ProductsAreTheTrainers) {
     std::vector<float> theirs(packed_size(depth, n)), expected(static_cast<std::size_t>(m * n), 1.0F), got = expected;
     plain->pack_cols(depth, n, w.data(), depth, theirs.data());
     plain->gemm(m, n, depth, a.data(), depth, 1, theirs.data(), expected.data(), n, true);
-    k.product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), got.data(), n, true);
+    k.product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), got.data(), n, true, nullptr);
     EXPECT_EQ(got, expected) << plain->name;
   }
 }

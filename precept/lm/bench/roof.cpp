@@ -34,7 +34,7 @@ double gemm_gflops(const nn::RowKernels& kernels, infer::Team& team) {
     team.run([&](int thread) {
       Own& own = all[static_cast<std::size_t>(thread)];
       for (int i = 0; i < kRepeat; ++i) {
-        kernels.product(kRows, kColumns, static_cast<int>(lanes), own.a.data(), lanes, own.w.data(), own.c.data(), kColumns, false);
+        kernels.product(kRows, kColumns, static_cast<int>(lanes), own.a.data(), lanes, own.w.data(), own.c.data(), kColumns, false, nullptr);
       }
     });
     best = std::max(best, 2.0 * kRows * kDepth * kColumns * kRepeat * team.threads() / since(start) / 1e9);

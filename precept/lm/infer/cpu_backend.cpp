@@ -148,9 +148,16 @@ std::vector<Outcome> CpuBackend::run(const std::vector<Segment>& segments, const
   return outcomes;
 }
 
-void CpuBackend::product(Lane& lane, int thread, int rows, const Lanes& a, std::size_t lda, const Matrix& matrix, float* c, bool add) {
+const nn::Lane* CpuBackend::first_panel(const Matrix& matrix, int thread) const {
+  return matrix.panel(Share(matrix.panels(), thread, team_.threads()).begin);
+}
+
+// `next` is the matrix whose turn comes after this one.
+void CpuBackend::product(Lane& lane, int thread, int rows, const Lanes& a, std::size_t lda, const Matrix& matrix, float* c, bool add,
+                         const Matrix& next) {
   const Share panels(matrix.panels(), thread, team_.threads());
-  lane.products.times(rows, a.data(), lda, matrix, panels.begin, panels.end, c, static_cast<std::size_t>(matrix.rows), add);
+  lane.products.times(rows, a.data(), lda, matrix, panels.begin, panels.end, c, static_cast<std::size_t>(matrix.rows), add,
+                      first_panel(next, thread));
 }
 
 void CpuBackend::adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const Lanes& x, std::size_t lda, int in, float* y,
@@ -205,6 +212,15 @@ void CpuBackend::heads(Lane& lane, Share rows, std::size_t layer) {
   }
 }
 
+// The keys of the first two blocks of a task, which is about to be somebody's next one: its blocks lie anywhere.
+void CpuBackend::ask_ahead(const Task& task, std::size_t layer) const {
+  const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
+  for (int b = 0; b < 2 && b * kBlockTokens <= segment.first; ++b) {
+    const nn::Lane* keys = block(segment.blocks[b], layer) + static_cast<std::size_t>(task.group) * kv_.key_head;
+    for (std::size_t i = 0; i < kv_.key_head; i += 16) __builtin_prefetch(keys + i, 0, 2);
+  }
+}
+
 void CpuBackend::attention(Lane& lane, std::size_t layer) {
   const LlamaConfig& c = weights_.config;
   const int D = c.head_dim, group = c.num_attention_heads / c.num_key_value_heads;
@@ -232,6 +248,7 @@ void CpuBackend::attention(Lane& lane, std::size_t layer) {
     a.out_row = times(group, D);
     a.out_head = static_cast<std::size_t>(D);
     a.scratch = lane.scores.data();
+    if (const int next = i + team_.threads(); next < tasks) ask_ahead(tasks_[static_cast<std::size_t>(next)], layer);
     kernels_.attend(a);
     for (int r = 0; r < task.rows; ++r) {
       kernels_.factors(group * D, lane.attended.data() + times(r, group * D),
@@ -248,8 +265,10 @@ void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer) {
   const Share panels(w.gate.panels(), thread, team_.threads());
   if (adapted_) {
     const auto ld = static_cast<std::size_t>(2 * F);
-    lane.products.times(rows_, h_RL_.data(), h_stride_, w.gate, panels.begin, panels.end, gate_up_R2F_.data(), ld, false);
-    lane.products.times(rows_, h_RL_.data(), h_stride_, w.up, panels.begin, panels.end, gate_up_R2F_.data() + F, ld, false);
+    lane.products.times(rows_, h_RL_.data(), h_stride_, w.gate, panels.begin, panels.end, gate_up_R2F_.data(), ld, false,
+                        first_panel(w.up, thread));
+    lane.products.times(rows_, h_RL_.data(), h_stride_, w.up, panels.begin, panels.end, gate_up_R2F_.data() + F, ld, false,
+                        first_panel(w.down, thread));
     team_.barrier();
     const Share rows(rows_, thread, team_.threads());
     adapt(lane, rows, layer, nn::Product::kGateUp, h_RL_, h_stride_, weights_.config.hidden_size, gate_up_R2F_.data(), 2 * F);
@@ -265,8 +284,9 @@ void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer) {
     const int some = std::min(together, panels.end - p), f = some * P, width = std::min(f, F - p * P);
     float* gate = lane.gate_up.data();
     const auto ld = static_cast<std::size_t>(2 * f);
-    lane.products.times(rows_, h_RL_.data(), h_stride_, w.gate, p, p + some, gate - p * P, ld, false);
-    lane.products.times(rows_, h_RL_.data(), h_stride_, w.up, p, p + some, gate + f - p * P, ld, false);
+    lane.products.times(rows_, h_RL_.data(), h_stride_, w.gate, p, p + some, gate - p * P, ld, false, w.up.panel(p));
+    lane.products.times(rows_, h_RL_.data(), h_stride_, w.up, p, p + some, gate + f - p * P, ld, false,
+                        p + some < panels.end ? w.gate.panel(p + some) : first_panel(w.down, thread));
     plain_.swiglu(rows_, f, gate, lane.swiglu.data());
     nn::Lane* to = s_RL_.data() + nn::lanes_of(kernels_.precision, static_cast<std::size_t>(p * P));
     for (int r = 0; r < rows_; ++r) kernels_.factors(width, lane.swiglu.data() + times(r, f), to + static_cast<std::size_t>(r) * s_stride_);
@@ -283,14 +303,14 @@ void CpuBackend::work(int thread) {
     const Weights::Layer& w = weights_.layers[l];
     normed(lane, rows, w.input_norm);
     team_.barrier();
-    product(lane, thread, rows_, h_RL_, h_stride_, w.qkv, qkv_RW_.data(), false);
+    product(lane, thread, rows_, h_RL_, h_stride_, w.qkv, qkv_RW_.data(), false, w.out);
     team_.barrier();
     adapt(lane, rows, l, nn::Product::kQkv, h_RL_, h_stride_, C, qkv_RW_.data(), wide_);
     heads(lane, rows, l);
     team_.barrier();
     attention(lane, l);
     team_.barrier();
-    product(lane, thread, rows_, attended_RL_, q_stride_, w.out, x_RC_.data(), true);
+    product(lane, thread, rows_, attended_RL_, q_stride_, w.out, x_RC_.data(), true, w.gate);
     team_.barrier();
     adapt(lane, rows, l, nn::Product::kOut, attended_RL_, q_stride_, queries_, x_RC_.data(), C);
     for (int r = rows.begin; r < rows.end && !w.out_bias.empty(); ++r) {
@@ -300,7 +320,8 @@ void CpuBackend::work(int thread) {
     team_.barrier();
     feed_forward(lane, thread, l);
     team_.barrier();
-    product(lane, thread, rows_, s_RL_, s_stride_, w.down, x_RC_.data(), true);
+    product(lane, thread, rows_, s_RL_, s_stride_, w.down, x_RC_.data(), true,
+            l + 1 < weights_.layers.size() ? weights_.layers[l + 1].qkv : weights_.head);
     team_.barrier();
     adapt(lane, rows, l, nn::Product::kDown, s_RL_, s_stride_, c.intermediate_size, x_RC_.data(), C);
   }
@@ -324,7 +345,7 @@ void CpuBackend::answer(int thread) {
       kernels_.factors(C, lane.wide.data(), h_RL_.data() + static_cast<std::size_t>(i) * h_stride_);
     }
     team_.barrier();
-    product(lane, thread, some, h_RL_, h_stride_, weights_.head, logits_.data(), false);
+    product(lane, thread, some, h_RL_, h_stride_, weights_.head, logits_.data(), false, weights_.layers[0].qkv);
     team_.barrier();
     for (int i = mine.begin; i < mine.end; ++i) {
       const auto at = static_cast<std::size_t>(from + i);

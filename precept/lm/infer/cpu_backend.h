@@ -63,9 +63,12 @@ class CpuBackend : public Backend {
   void heads(Lane& lane, Share rows, std::size_t layer);
   void attention(Lane& lane, std::size_t layer);
   void feed_forward(Lane& lane, int thread, std::size_t layer);
+  void ask_ahead(const Task& task, std::size_t layer) const;
   void answer(int thread);
   void answer_one(Lane& lane, const Wanted& wanted, float* logits, Outcome& outcome) const;
-  void product(Lane& lane, int thread, int rows, const Lanes& a, std::size_t lda, const Matrix& matrix, float* c, bool add);
+  void product(Lane& lane, int thread, int rows, const Lanes& a, std::size_t lda, const Matrix& matrix, float* c, bool add,
+               const Matrix& next);
+  const nn::Lane* first_panel(const Matrix& matrix, int thread) const;  // of this thread's share
   // Low-rank parts of a product's rows; x are its factors.
   void adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const Lanes& x, std::size_t lda, int in, float* y, int out);
   nn::Lane* block(std::uint32_t id, std::size_t layer) const;

@@ -49,19 +49,19 @@ void Matrix::pack(const nn::RowKernels& kernels, int begin, int end, nn::Lane* o
   }
 }
 
-void Products::times(int m, const nn::Lane* a, std::size_t lda, const Matrix& w, int begin, int end, float* c, std::size_t ldc, bool add) {
+void Products::times(int m, const nn::Lane* a, std::size_t lda, const Matrix& w, int begin, int end, float* c, std::size_t ldc, bool add,
+                     const nn::Lane* after) {
   const std::size_t lanes = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(w.cols));
   const auto columns = [&](int from, int to) { return std::min(to * nn::kPanel, w.rows) - from * nn::kPanel; };
   if (begin >= end) return;
   if (!w.packed.empty()) {
-    const nn::Lane* panels = w.packed.data() + static_cast<std::size_t>(begin) * nn::kPanel * lanes;
-    kernels_.product(m, columns(begin, end), static_cast<int>(lanes), a, lda, panels, c + begin * nn::kPanel, ldc, add);
+    kernels_.product(m, columns(begin, end), static_cast<int>(lanes), a, lda, w.panel(begin), c + begin * nn::kPanel, ldc, add, after);
     return;
   }
   panel_.resize(std::max(panel_.size(), lanes * nn::kPanel));
   for (int p = begin; p < end; ++p) {
     w.pack(kernels_, p, p + 1, panel_.data(), rows_);
-    kernels_.product(m, columns(p, p + 1), static_cast<int>(lanes), a, lda, panel_.data(), c + p * nn::kPanel, ldc, add);
+    kernels_.product(m, columns(p, p + 1), static_cast<int>(lanes), a, lda, panel_.data(), c + p * nn::kPanel, ldc, add, nullptr);
   }
 }
 

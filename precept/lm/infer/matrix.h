@@ -28,6 +28,11 @@ struct Matrix {
   std::vector<Part> parts;  // one under the other
 
   int panels() const { return (rows + nn::kPanel - 1) / nn::kPanel; }
+  // Where panel p is packed; null if there is none.
+  const nn::Lane* panel(int p) const {
+    if (packed.empty() || p >= panels()) return nullptr;
+    return packed.data() + packed.size() / static_cast<std::size_t>(panels()) * static_cast<std::size_t>(p);
+  }
   // Row r, widened.
   void row(int r, float* out) const;
   // Row r as factors.
@@ -41,8 +46,9 @@ class Products {
  public:
   explicit Products(const nn::RowKernels& kernels) : kernels_(kernels) {}
   // Columns of panels [begin, end) of c [m x w.rows, ldc] = a w^T, or += with `add`; a's rows are lda lanes apart. `c` is
-  // where column 0 would be.
-  void times(int m, const nn::Lane* a, std::size_t lda, const Matrix& w, int begin, int end, float* c, std::size_t ldc, bool add);
+  // where column 0 would be. `after`: packed memory that is read next, or null.
+  void times(int m, const nn::Lane* a, std::size_t lda, const Matrix& w, int begin, int end, float* c, std::size_t ldc, bool add,
+             const nn::Lane* after);
 
  private:
   const nn::RowKernels& kernels_;

@@ -19,7 +19,7 @@ namespace {
 constexpr int kRows = 14;      // 28 sums, 2 columns of B, 1 of A
 constexpr int kTiles = 4;      // tiles of rows copied together
 constexpr int kTileRows = 16;  // lanes from one pair of k to the next in a copied tile
-constexpr int kDepth = 512;    // k of one pass; even
+constexpr int kDepth = 2048;   // k of one pass; even
 constexpr int kPairs = kDepth / 2;
 
 constexpr int pairs_of(int k) { return (k + 1) / 2; }
@@ -131,7 +131,7 @@ void tile_of(int rows, int pairs, const float* a, const float* panel, float* c, 
 
 void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col, const float* packed, float* c,
           std::size_t ldc, bool add) {
-  alignas(64) float tiles[kTiles * kTileRows * kPairs];
+  alignas(64) thread_local float tiles[kTiles * kTileRows * kPairs];
   constexpr int kBlock = kTiles * kRows;
   for (int k0 = 0; k0 < k; k0 += kDepth) {
     const int depth = k - k0 < kDepth ? k - k0 : kDepth;

@@ -55,7 +55,7 @@ void pack_rows(int k, int n, const float* b, std::size_t ldb, float* packed) {
 
 constexpr int kTiles = 4;      // tiles of rows copied together
 constexpr int kTileRows = 16;  // floats from one k to the next in a copied tile
-constexpr int kDepth = 256;    // k of one pass: a panel of that depth stays in the nearest cache
+constexpr int kDepth = 1024;   // k of one pass: what is copied of A in that depth stays in the second cache
 static_assert(kRows <= kTileRows && kWidth <= kTileRows);
 
 // One tile: R rows of C and one panel.
@@ -136,7 +136,7 @@ void copy_block(int rows, int k, const float* a, std::size_t row, std::size_t co
 // then every panel passes over it.
 void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
           const float* packed, float* c, std::size_t ldc, bool add) {
-  alignas(64) float tiles[kTiles * kTileRows * kDepth];
+  alignas(64) thread_local float tiles[kTiles * kTileRows * kDepth];
   constexpr int kBlock = kTiles * kRows;
   for (int k0 = 0; k0 < k; k0 += kDepth) {
     const int depth = k - k0 < kDepth ? k - k0 : kDepth;

@@ -72,8 +72,10 @@ struct RowKernels {
   void (*factors)(int n, const float* x, Lane* y);
   // Packs n rows (outputs) of `lanes` lanes each into panels of kPanel outputs, the last one filled with zeros.
   void (*pack)(int lanes, int n, const Lane* w, std::size_t ldw, Lane* packed);
-  // C (m x n, ldc) = A W^T, or += with `add`; A has m rows of `lanes` lanes, lda apart.
-  void (*product)(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add);
+  // C (m x n, ldc) = A W^T, or += with `add`; A has m rows of `lanes` lanes, lda apart. `after` (may be null) is memory that
+  // will be read next, as much as a panel: where there are few rows it is asked for in time.
+  void (*product)(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add,
+                  const Lane* after);
   // Puts one head's key and value (head_dim floats each) of a position into its slot (0 .. 15) of a block, given where that
   // head's keys and values begin there.
   void (*place)(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values);

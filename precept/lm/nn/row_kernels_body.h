@@ -27,7 +27,7 @@ constexpr int kTileRows = 1, kQueries = 2;
 static_assert(kQueries <= kMostQueries);
 constexpr int kVectors = kPanel / kWidth;          // of a panel's row
 constexpr int kSlots = kBlockTokens / kWidth;      // vectors of a block's keys
-constexpr int kDepth = 256;                        // lanes of one pass
+constexpr int kDepth = 1024;                       // lanes of one pass
 constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
 constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time
 
@@ -189,7 +189,7 @@ void tile(int lanes, const Lane* __restrict a, std::size_t lda, const Lane* __re
   }
   for (int i = 0; i < lanes; ++i, panel += kPanel) {
     if constexpr (kAhead > 0) {
-      for (int l = 0; l < kAhead; ++l) __builtin_prefetch(ahead + (i * kAhead + l) * 16, 0, 2);
+      for (int l = 0; l < kAhead; ++l) __builtin_prefetch(ahead + (i * kAhead + l) * 16);
     }
     Ints b[kVectors];
     for (int v = 0; v < kVectors; ++v) b[v] = load(panel + v * kWidth);
@@ -220,24 +220,23 @@ void tile_of(int rows, int lanes, const Lane* a, std::size_t lda, const Lane* pa
   }
 }
 
-// All passes of one panel over the rows of one block. The next panel is asked for while this one is worked on, its lines
-// spread over the first tiles, so that products of few rows wait for memory once and not at every panel.
+// All passes of one panel over the rows of one block. With `ahead`, the panel there is asked for while this one is worked
+// on, its lines spread over the first tiles, so that products of few rows never wait for memory.
 template <class T>
 void panel_product(int m, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, int width, bool add,
-                   bool far) {
+                   const Lane* ahead) {
   for (int k0 = 0; k0 < lanes; k0 += kDepth) {
     const int depth = lanes - k0 < kDepth ? lanes - k0 : kDepth;
     const Lane* here = panel + static_cast<std::size_t>(k0) * kPanel;
-    // One line is half of a panel's row. The pass after this one may lie in the next panel: it is next in memory.
-    const Lane* next = here + static_cast<std::size_t>(far ? lanes : 0) * kPanel;
+    const Lane* next = ahead + static_cast<std::size_t>(k0) * kPanel;
     for (int i = 0; i < m; i += kTileRows) {
       const int rows = m - i < kTileRows ? m - i : kTileRows;
       const Lane* from = a + i * lda + k0;
       float* to = c + i * ldc;
       const bool more = add || k0 > 0;
-      if (far && m <= kTileRows) {
+      if (ahead != nullptr && m <= kTileRows) {
         tile_of<T, kTileRows, 2>(rows, depth, from, lda, here, to, ldc, width, more, next);
-      } else if (far && i < 2 * kTileRows) {
+      } else if (ahead != nullptr && i < 2 * kTileRows) {  // a line is half of a panel's row
         tile_of<T, kTileRows, 1>(rows, depth, from, lda, here, to, ldc, width, more, next + (i > 0 ? depth * 16 : 0));
       } else {
         tile_of<T, kTileRows, 0>(rows, depth, from, lda, here, to, ldc, width, more, nullptr);
@@ -247,16 +246,19 @@ void panel_product(int m, int lanes, const Lane* a, std::size_t lda, const Lane*
 }
 
 template <class T>
-void product(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add) {
+void product(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add,
+             const Lane* after) {
   constexpr int kBlock = kTiles * kTileRows;
   const bool few = m <= kAheadRows;
   for (int i0 = 0; i0 < m; i0 += kBlock) {
     const int count = m - i0 < kBlock ? m - i0 : kBlock;
     const Lane* panel = packed;
-    for (int j = 0; j < n; j += kPanel, panel += static_cast<std::size_t>(lanes) * kPanel) {
+    const std::size_t size = static_cast<std::size_t>(lanes) * kPanel;
+    for (int j = 0; j < n; j += kPanel, panel += size) {
       const int width = n - j < kPanel ? n - j : kPanel;
+      const Lane* ahead = few ? (j + kPanel < n ? panel + size : after) : nullptr;
       panel_product<T>(count, lanes, a + static_cast<std::size_t>(i0) * lda, lda, panel, c + static_cast<std::size_t>(i0) * ldc + j, ldc,
-                       width, add, few && j + kPanel < n);
+                       width, add, ahead);
     }
   }
 }
@@ -291,8 +293,12 @@ void scores(const Attention& a, const Query* queries, int first, int last, float
   for (; b + 1 <= last && kSlots == 1; b += 2, s += 2 * kBlockTokens) {
     const Lane* one = a.keys + a.blocks[b] * a.block_stride;
     const Lane* two = a.keys + a.blocks[b + 1] * a.block_stride;
+    const Lane* next = a.keys + a.blocks[b + 2 <= last ? b + 2 : b] * a.block_stride;
+    const Lane* after = a.keys + a.blocks[b + 3 <= last ? b + 3 : b + 1] * a.block_stride;
     Vec sum[R][2] = {};
     for (int i = 0; i < lanes; ++i) {
+      __builtin_prefetch(next + i * kBlockTokens);
+      __builtin_prefetch(after + i * kBlockTokens);
       const Ints k0 = load(one + i * kBlockTokens), k1 = load(two + i * kBlockTokens);
 #pragma GCC unroll 6
       for (int r = 0; r < R; ++r) {
@@ -333,7 +339,9 @@ void mix(const Attention& a, const Query* queries, int first, int last, int seen
   for (int b = first; b <= last; ++b, p += kLanes) {
     const Lane* values = a.keys + a.blocks[b] * a.block_stride + a.values + d;
     const int left = seen - b * kBlockTokens, whole = (left < kBlockTokens ? left : kBlockTokens) / T::kPair;
-    for (int i = 0; i < whole; ++i, values += width) {
+    const Lane* next = a.keys + a.blocks[b < last ? b + 1 : b] * a.block_stride + a.values + d;
+    for (int i = 0; i < whole; ++i, values += width, next += width) {
+      for (int v = 0; v < V * kWidth; v += 16) __builtin_prefetch(next + v);
       Ints rows[V];
       for (int v = 0; v < V; ++v) rows[v] = load(values + v * kWidth);
 #pragma GCC unroll 6

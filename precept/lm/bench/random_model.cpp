@@ -47,6 +47,8 @@ Result<Tokenizer> letters_tokenizer(int vocab) {
     spec.token_types.push_back(3);
   }
   for (int byte = 0; byte < 256; ++byte) spec.tokens.push_back(spelled(byte));
+  spec.merges = {"0 1"};  // llama.cpp refuses a vocabulary without merges
+  spec.tokens.push_back("01");
   for (int i = 0; static_cast<int>(spec.tokens.size()) < vocab; ++i) spec.tokens.push_back("tok" + std::to_string(i));
   spec.token_types.resize(spec.tokens.size(), 1);
   return Tokenizer::from_vocabulary(spec);

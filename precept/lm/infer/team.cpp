@@ -3,7 +3,7 @@
 namespace precept::infer {
 namespace {
 
-constexpr int kSpins = 4000;  // some tens of microseconds; then whoever shares this processor gets a turn
+constexpr int kSpins = 1000;  // some tens of microseconds; then whoever shares this processor gets a turn
 
 void pause() {
 #if defined(__x86_64__)
@@ -13,8 +13,9 @@ void pause() {
 
 }  // namespace
 
-Team::Team(int threads) {
-  missing_ = threads;
+Team::Team(int threads)
+    // Where there are more threads than processors, who spins keeps from working whom it waits for.
+    : spins_(threads > static_cast<int>(std::thread::hardware_concurrency()) ? 0 : kSpins), missing_(threads) {
   for (int i = 1; i < threads; ++i) others_.emplace_back([this, i] { serve(i); });
 }
 
@@ -34,7 +35,7 @@ void Team::barrier() {
     return;
   }
   for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
-    if (spins < kSpins) {
+    if (spins < spins_) {
       pause();
     } else {
       std::this_thread::yield();
@@ -54,7 +55,7 @@ void Team::run(const std::function<void(int)>& work) {
 void Team::serve(int thread) {
   std::uint32_t seen = 0;
   while (true) {
-    for (int spins = 0; spins < kSpins && round_.load(std::memory_order_acquire) == seen; ++spins) pause();
+    for (int spins = 0; spins < spins_ && round_.load(std::memory_order_acquire) == seen; ++spins) pause();
     round_.wait(seen, std::memory_order_acquire);
     ++seen;  // a round ends only when all threads are through it, so none is missed
     if (stop_) return;

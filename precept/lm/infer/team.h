@@ -27,6 +27,7 @@ class Team {
  private:
   void serve(int thread);
 
+  const int spins_;  // before a waiting thread lets others have its processor
   std::vector<std::thread> others_;
   const std::function<void(int)>* work_ = nullptr;
   std::atomic<std::uint32_t> round_{0};  // of run(); sleepers wait for it to change

@@ -3,7 +3,7 @@
 #include <unistd.h>
 
 #include <cstdio>
-#include <iostream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,6 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
+#include "cli/line_reader.h"
 #include "cli/locate.h"
 #include "cli/open_model.h"
 #include "precept/constitution/constitution.h"
@@ -23,31 +24,76 @@ namespace {
 
 struct ChatOptions {
   CommonOptions common;
+  EndpointOptions endpoint;
   std::string system;
   bool judged = false;
   Sampling sampling;
 };
 
 constexpr const char* kCommands =
-    "/system TEXT  another system prompt, and a new conversation    /reset  a new conversation\n"
-    "/undo         forget the last exchange                         /save FILE  the conversation as a line of JSONL\n"
-    "/exit         or Ctrl-D";
+    "/system TEXT  another system prompt, and a new conversation\n"
+    "/reset        a new conversation\n"
+    "/undo         forget the last exchange\n"
+    "/save FILE    the conversation as a line of JSONL\n"
+    "/exit         or Ctrl-D; Ctrl-C ends an answer\n"
+    "\"\"\"           before and after a message of several lines";
 
 // What judges, where something does.
 struct Bench {
   Constitution constitution;
   Templates templates;
-  std::unique_ptr<Model> other;  // --judge; empty: the model itself
 };
+
+using OpenModel = std::function<Result<std::unique_ptr<Model>>()>;
+
+// A model that forgets what is in flight when it is opened again.
+class Reopened {
+ public:
+  explicit Reopened(OpenModel open) : open_(std::move(open)) {}
+  Status open() {
+    model_.reset();
+    auto model = open_();
+    if (!model) return tl::unexpected<Error>(model.error());
+    model_ = std::move(*model);
+    return {};
+  }
+  Model& operator*() const { return *model_; }
+
+ private:
+  OpenModel open_;
+  std::unique_ptr<Model> model_;
+};
+
+// What a terminal would take for a command is shown as ^X: no answer may move the cursor or worse.
+std::string harmless(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(text[i]);
+    const unsigned char next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f) {
+      out += '^';
+      out += static_cast<char>(byte ^ 0x40);
+    } else if (byte == 0xC2 && next >= 0x80 && next < 0xA0) {  // U+0080 to U+009F
+      out += '^';
+      ++i;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
 
 class Chat {
  public:
-  Chat(const ChatOptions& options, Model& model, std::optional<Bench> bench)
-      : options_(options), model_(model), bench_(std::move(bench)), terminal_(::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILENO) != 0) {}
+  Chat(const ChatOptions& options, Reopened model, std::optional<Reopened> judge, std::optional<Bench> bench, bool terminal)
+      : options_(options), model_(std::move(model)), judge_(std::move(judge)), bench_(std::move(bench)), lines_(terminal), terminal_(terminal) {}
 
   Result<int> run() {
     reset(options_.system);
-    if (terminal_) std::printf("%s\n%s\n", one_line(model_.info().name).c_str(), kCommands);
+    if (terminal_) {
+      interrupts_end_only_answers();
+      std::printf("%s\n%s\n", one_line((*model_).info().name).c_str(), kCommands);
+    }
     std::string line;
     while (ask(line)) {
       if (line.empty()) continue;
@@ -61,9 +107,7 @@ class Chat {
         std::printf("that line is not UTF-8\n");
         continue;
       }
-      messages_.push_back({"user", line});
-      if (const Status answered = answer(); !answered) {
-        messages_.pop_back();
+      if (const Status answered = exchange(line); !answered) {
         if (!terminal_) return tl::unexpected<Error>(answered.error());
         std::fputs(error_text(answered.error()).c_str(), stderr);
       }
@@ -74,12 +118,32 @@ class Chat {
   }
 
  private:
-  bool ask(std::string& line) const {
-    if (terminal_) {
-      std::printf("> ");
-      std::fflush(stdout);
+  // The next message or command; false at the end.
+  bool ask(std::string& line) {
+    constexpr std::string_view kQuotes = "\"\"\"";
+    if (!one_more(terminal_ ? "> " : "", line)) return false;
+    if (line.substr(0, kQuotes.size()) != kQuotes) return true;
+    line.erase(0, kQuotes.size());
+    std::string next;
+    while (line.size() < kQuotes.size() || line.substr(line.size() - kQuotes.size()) != kQuotes) {
+      if (!one_more(terminal_ ? ". " : "", next)) return false;
+      line += "\n" + next;
     }
-    return !interrupted() && static_cast<bool>(std::getline(std::cin, line));
+    line.resize(line.size() - kQuotes.size());
+    if (!line.empty() && line[0] == '/') line.insert(0, " ");  // a message, whatever it begins with
+    return true;
+  }
+
+  bool one_more(const std::string& prompt, std::string& line) {
+    while (true) {
+      switch (lines_.next(prompt, line)) {
+        case LineReader::Got::kLine: return true;
+        case LineReader::Got::kEnd: return false;
+        case LineReader::Got::kInterrupted:
+          if (!terminal_ || !take_interrupt()) leave_interrupted();
+          std::printf("^C (Ctrl-D or /exit leaves)\n");
+      }
+    }
   }
 
   void reset(const std::string& system) {
@@ -112,38 +176,57 @@ class Chat {
     if (!written) std::fputs(error_text(written.error()).c_str(), stderr);
   }
 
-  // Until nothing is in flight. A request that was sent is waited for, whatever the user pressed.
-  static void finish(Model& model) {
-    while (model.advance(std::chrono::milliseconds(200)) > 0) {
-      if (interrupted()) leave_interrupted();
+  // Until nothing is in flight, or the user wants no more of it: false. Then the model forgets it.
+  Result<bool> finish(Reopened& model) {
+    while ((*model).advance(std::chrono::milliseconds(50)) > 0) {
+      if (!interrupted()) continue;
+      if (!terminal_ || !take_interrupt()) leave_interrupted();
+      std::printf(" ^C\n");
+      if (const Status open = model.open(); !open) return tl::unexpected<Error>(open.error());
+      return false;
     }
+    return true;
   }
 
-  Status answer() {
+  // One question and its answer. What fails or is interrupted leaves the conversation as it was.
+  Status exchange(const std::string& question) {
+    Conversation asked = messages_;
+    asked.push_back({"user", question});
     GenerateRequest request;
-    request.messages = messages_;
+    request.messages = asked;
     request.sampling = options_.sampling;
-    request.key = {.seed = options_.common.seed, .item = static_cast<std::uint64_t>(messages_.size()), .step = 0, .round = 0};
-    request.on_text = [](std::string_view part) {
-      std::fwrite(part.data(), 1, part.size(), stdout);
+    request.key = {.seed = options_.common.seed, .item = static_cast<std::uint64_t>(asked.size()), .step = 0, .round = 0};
+    bool any = false;
+    request.on_text = [this, &any](std::string_view part) {
+      any = true;
+      const std::string text = terminal_ ? harmless(part) : std::string(part);
+      std::fwrite(text.data(), 1, text.size(), stdout);
       std::fflush(stdout);
     };
     std::optional<Result<Generation>> got;
-    model_.submit(std::move(request), [&](Result<Generation> answer) { got = std::move(answer); });
-    finish(model_);
-    if (!*got) return tl::unexpected<Error>(got->error());
+    (*model_).submit(std::move(request), [&](Result<Generation> answer) { got = std::move(answer); });
+    const auto whole = finish(model_);
+    if (!whole) return tl::unexpected<Error>(whole.error());
+    if (!*whole) return {};
+    if (!*got) {
+      if (any) std::printf("\n");
+      return tl::unexpected<Error>(got->error());
+    }
     const Generation& answer = **got;
     std::printf("%s\n", answer.finish == Finish::kLength ? " [cut]" : "");
-    const Conversation before = messages_;
+    std::fflush(stdout);
+    messages_ = asked;
     messages_.push_back({"assistant", answer.text});
-    return bench_ ? judge(before, answer.text) : Status{};
+    return bench_ ? judge(asked, answer.text) : Status{};
   }
 
   Status judge(const Conversation& before, const std::string& reply) {
-    Model& judge = bench_->other ? *bench_->other : model_;
-    auto task = review(judge, bench_->constitution, bench_->templates, before, reply);
+    Reopened& judge = judge_ ? *judge_ : model_;
+    auto task = review(*judge, bench_->constitution, bench_->templates, before, reply);
     task.start();
-    finish(judge);
+    const auto whole = finish(judge);
+    if (!whole) return tl::unexpected<Error>(whole.error());
+    if (!*whole) return {};
     const Result<Review> said = task.take();
     if (!said) return tl::unexpected<Error>(said.error());
     std::string text = said->verdicts.empty() ? "  no principle applies\n" : "";
@@ -162,38 +245,57 @@ class Chat {
   }
 
   const ChatOptions& options_;
-  Model& model_;
+  Reopened model_;
+  std::optional<Reopened> judge_;  // --judge; empty: the model itself
   std::optional<Bench> bench_;
+  LineReader lines_;
   Conversation messages_;
   const bool terminal_;
 };
 
-Result<std::optional<Bench>> open_bench(const ChatOptions& options, const OpenOptions& open) {
+bool is_judged(const ChatOptions& options) {
+  return options.judged || !options.common.constitution.empty() || !options.common.judge.empty();
+}
+
+Result<std::optional<Bench>> open_bench(const ChatOptions& options) {
+  if (!is_judged(options)) return std::optional<Bench>();
   const CommonOptions& common = options.common;
-  if (!options.judged && common.constitution.empty() && common.judge.empty()) return std::optional<Bench>();
   const std::string path = common.constitution.empty() ? data_path("constitutions/default.toml") : common.constitution;
   Result<Constitution> constitution = load_constitution(path);
   if (!constitution) return tl::unexpected<Error>(constitution.error());
   Result<Templates> templates = resolve_templates(*constitution);
   if (!templates) return tl::unexpected<Error>(templates.error());
-  Bench bench{std::move(*constitution), std::move(*templates), nullptr};
-  if (!common.judge.empty()) {
-    auto judge = open_model(common.judge, open);
-    if (!judge) return tl::unexpected<Error>(judge.error());
-    bench.other = std::move(*judge);
-  }
-  return std::optional<Bench>(std::move(bench));
+  return std::optional<Bench>(Bench{std::move(*constitution), std::move(*templates)});
 }
 
-Result<int> run_chat(const ChatOptions& options) {
-  if (options.common.model.empty()) return bad_input("no model is given", "give --model, for example --model pocket");
+Result<int> run_chat(const ChatOptions& options, const EventSink& events) {
+  const CommonOptions& common = options.common;
+  if (common.model.empty()) return bad_input("no model is given", "give --model, for example --model pocket");
   OpenOptions open;
-  open.engine = engine_options(options.common);
-  auto bench = open_bench(options, open);
+  open.endpoint = options.endpoint;
+  if (const Status fine = check_fields(fields_of(open.endpoint), true); !fine) return tl::unexpected<Error>(fine.error());
+  open.engine = engine_options(common);
+  open.events = events;
+  auto bench = open_bench(options);
   if (!bench) return tl::unexpected<Error>(bench.error());
-  auto model = open_model(options.common.model, open);
-  if (!model) return tl::unexpected<Error>(model.error());
-  return Chat(options, **model, std::move(*bench)).run();
+  auto meter = open_meter(open.endpoint, {common.model, common.judge}, "", events);  // one, however often models are opened again
+  if (!meter) return tl::unexpected<Error>(meter.error());
+  open.meter = std::move(*meter);
+  const auto opened = [&open](const std::string& uri, bool judges) {
+    return Reopened([uri, judges, open]() mutable {
+      open.scores = judges;
+      return open_model(uri, open);
+    });
+  };
+  std::optional<Reopened> judge;
+  if (!common.judge.empty()) judge = opened(common.judge, true);
+  Reopened model = opened(common.model, is_judged(options) && !judge);
+  if (judge) {
+    if (const Status fine = judge->open(); !fine) return tl::unexpected<Error>(fine.error());
+  }
+  if (const Status fine = model.open(); !fine) return tl::unexpected<Error>(fine.error());
+  const bool terminal = ::isatty(STDIN_FILENO) != 0 && ::isatty(STDOUT_FILENO) != 0;
+  return Chat(options, std::move(model), std::move(judge), std::move(*bench), terminal).run();
 }
 
 }  // namespace
@@ -211,8 +313,12 @@ void add_chat(CLI::App& app, Context& context) {
   command->add_option("--top-p", options->sampling.top_p, "sample from the most probable tokens of this total")->capture_default_str();
   command->add_option("--max-tokens", options->sampling.max_tokens, "longest answer")->capture_default_str();
   add_seed_option(*command, common);
-  add_engine_options(*command, common);
-  command->callback([options, &context] { context.action = [options] { return run_chat(*options); }; });
+  command->add_option("--threads", common.threads, kThreadsHelp)->capture_default_str();
+  add_fields(*command, options->endpoint);
+  repeat_headers(*command);
+  command->callback([options, &context] {
+    context.action = [options, &context] { return run_chat(*options, context.events); };
+  });
 }
 
 }  // namespace precept

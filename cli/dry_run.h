@@ -1,5 +1,5 @@
 #pragma once
-// `precept revise --dry-run`: what the run would ask of its models, without a word to any endpoint or file.
+// `precept revise --dry-run` and `precept generate --dry-run`: what the run would ask of its models, without a word to any endpoint or file.
 
 #include <string>
 #include <vector>
@@ -20,5 +20,7 @@ struct DryRun {
 // Prints the forecast. Checkpoints lend their tokenizer; of endpoints nothing is known, and nothing is asked.
 Result<int> dry_run(const DryRun& command, const Constitution& constitution, const ReviseOptions& options,
                     const std::vector<RunItem>& items);
+// The same of single requests, each answered once.
+Result<int> dry_run(const DryRun& command, const std::vector<GenerateRequest>& requests);
 
 }  // namespace precept

@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/dry_run.h"
 #include "cli/interrupt.h"
 #include "cli/open_model.h"
 #include "precept/constitution/prompts.h"
@@ -27,7 +28,7 @@ struct GenerateOptions {
   EndpointOptions endpoint;
   std::string prompt;
   std::string system;
-  bool raw = false;
+  bool raw = false, dry_run = false;
   Sampling sampling;
 };
 
@@ -176,6 +177,11 @@ Result<int> run_generate(const GenerateOptions& options, const EventSink& events
   if (const Status fine = check_ceiling(endpoint, {options.common.model}); !fine) return tl::unexpected<Error>(fine.error());
   auto questions = questions_of(options);
   if (!questions) return tl::unexpected<Error>(questions.error());
+  if (options.dry_run) {
+    std::vector<GenerateRequest> requests;
+    for (Question& question : *questions) requests.push_back(std::move(question.request));
+    return dry_run({options.common.model, "", endpoint, options.common.json}, requests);
+  }
   OpenOptions open;
   open.engine = engine_options(options.common);
   open.endpoint = endpoint;
@@ -201,6 +207,7 @@ void add_generate(CLI::App& app, Context& context) {
   command->add_option("--max-tokens", options->sampling.max_tokens, "longest answer")->capture_default_str();
   command->add_option("--stop", options->sampling.stop, "the answer ends before this text; may be repeated")
       ->allow_extra_args(false);
+  command->add_flag("--dry-run", options->dry_run, "only say how many calls and tokens it would take; nothing is sent");
   add_seed_option(*command, options->common);
   add_json_option(*command, options->common);
   add_engine_options(*command, options->common);

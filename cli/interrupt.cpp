@@ -11,10 +11,13 @@ namespace {
 
 constexpr int kExitCode = 128 + SIGINT;
 volatile std::sig_atomic_t interrupts = 0;  // a signal handler can reach nothing but a global
+volatile std::sig_atomic_t terminated = 0, silent = 0;
 
-void on_interrupt(int) {
+void on_interrupt(int signal) {
   interrupts = interrupts + 1;
+  if (signal == SIGTERM) terminated = 1;
   if (interrupts > 1) _exit(kExitCode);
+  if (silent != 0 && terminated == 0) return;
   constexpr char kText[] = "\nprecept: stopping at the next safe point; a second Ctrl-C stops now\n";
   [[maybe_unused]] const auto written = write(STDERR_FILENO, kText, sizeof kText - 1);
 }
@@ -34,6 +37,14 @@ void watch_interrupts() {
 }
 
 bool interrupted() { return interrupts > 0; }
+
+void interrupts_end_only_answers() { silent = 1; }
+
+bool take_interrupt() {
+  if (interrupts == 0 || terminated != 0) return false;
+  interrupts = 0;
+  return true;
+}
 
 void leave_interrupted() {
   std::fflush(stdout);

@@ -1,6 +1,9 @@
 #include "precept/text/chat_codec.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
 #include <filesystem>
 
 #include <nlohmann/json.hpp>
@@ -15,12 +18,45 @@ const std::vector<std::string> kRoles = {"system", "user", "assistant", "tool"};
 
 using Specials = std::map<std::string, std::string>;
 
+std::tm day(int year, int month, int of_month) {
+  std::tm out{};
+  out.tm_year = year - 1900;
+  out.tm_mon = month - 1;
+  out.tm_mday = of_month;
+  ::timegm(&out);  // fills in the day of the week and of the year
+  return out;
+}
+
+// $PRECEPT_DATE as a day: YYYY-MM-DD, or "today". nullopt: not set.
+Result<std::optional<std::tm>> given_day() {
+  const char* text = std::getenv("PRECEPT_DATE");
+  if (text == nullptr || *text == '\0') return std::optional<std::tm>();
+  std::tm out{};
+  if (std::string_view(text) == "today") {
+    const std::time_t now = std::time(nullptr);
+    ::localtime_r(&now, &out);
+    return std::optional<std::tm>(out);
+  }
+  int year = 0, month = 0, of_month = 0, length = 0;
+  const bool shape = std::sscanf(text, "%4d-%2d-%2d%n", &year, &month, &of_month, &length) == 3 && text[length] == '\0' && year >= 1970;
+  if (shape) out = day(year, month, of_month);
+  if (!shape || out.tm_mon != month - 1 || out.tm_mday != of_month) {
+    return bad_input("PRECEPT_DATE is no day: " + in_quotes(text), "write it as 2026-01-31, or today");
+  }
+  return std::optional<std::tm>(out);
+}
+
 Result<RenderedChat> rendered(const ChatTemplate& chat, const Specials& specials, Conversation messages, bool add_generation_prompt) {
   ChatInput input;
   input.special_tokens = specials;
   input.messages = std::move(messages);
   input.add_generation_prompt = add_generation_prompt;
   input.known_roles = kRoles;
+  auto now = given_day();
+  if (!now) return tl::unexpected<Error>(now.error());
+  input.now = *now;
+  // No clock: the same conversation is the same text tomorrow. This day is the one that Llama's own templates fall back on.
+  input.unasked_now = day(2024, 7, 26);
   return chat.render(input);
 }
 

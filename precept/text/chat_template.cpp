@@ -164,6 +164,7 @@ Result<std::optional<ChatTemplate>> ChatTemplate::load(const std::string& folder
 Result<RenderedChat> ChatTemplate::render(const ChatInput& input) const {
   Runtime run(limits_, program_->file);
   run.now = input.now;
+  run.unasked_now = input.unasked_now;
   jinja::Interpreter interpreter(run);
   const auto set = [&](std::string_view name, const Value& value) {
     if (!run.failed()) interpreter.set(name, value);

@@ -45,8 +45,9 @@ struct ChatInput {
   bool add_generation_prompt = false;
   // Variables that hold special tokens; these override those that load() found. Not input.
   std::map<std::string, std::string> special_tokens;
-  // What strftime_now() tells; without it that function is undefined, which templates are prepared for.
-  std::optional<std::tm> now;
+  // What strftime_now() tells; without it that function is undefined, which templates are prepared for. Those that call it
+  // without asking whether it is there are told `unasked_now`.
+  std::optional<std::tm> now, unasked_now;
   // A message's role that is one of these is not input.
   std::vector<std::string> known_roles;
 };

@@ -23,6 +23,7 @@ const Builtin* find_filter(std::string_view name);
 const Builtin* find_test(std::string_view name);  // gives a bool
 const Builtin* find_method(const Value& object, std::string_view name);
 const std::vector<Builtin>& global_functions();
+const Builtin& time_function();  // strftime_now, the last of them
 std::string filter_names();
 std::string test_names();
 

@@ -185,7 +185,10 @@ Value Interpreter::call(const Expr&, const Value& callee, const Args& args) {
     case Kind::kLoop: return run_.fail("recursive loops are not supported", "call a macro from within itself");
     case Kind::kUndefined: {
       const std::string_view name = callee.text != nullptr ? std::string_view(callee.text->bytes) : std::string_view("a value");
-      if (name == "strftime_now") return run_.fail("\"strftime_now\" is undefined: no time was given", "give ChatInput::now");
+      if (name == "strftime_now") {
+        if (run_.unasked_now) return invoke(run_, time_function(), {}, args);
+        return run_.fail("\"strftime_now\" is undefined: no time was given", "give ChatInput::now");
+      }
       return run_.fail(in_quotes(name) + " is undefined, and called", "is the name right? not every function and method of Python is there");
     }
     default: return run_.fail(std::string("a value of type ") + type_name(callee) + " is called", "leave the parentheses out");

@@ -129,7 +129,7 @@ Value strftime_now(Runtime& run, const Value&, const Values& args) {
     if (at >= format.bytes.size()) break;
     const bool unpadded = at + 1 < format.bytes.size() && format.bytes[at + 1] == '-';
     at += unpadded ? 2 : 1;
-    const std::string shown = at < format.bytes.size() ? directive(*run.now, format.bytes[at], unpadded) : std::string();
+    const std::string shown = at < format.bytes.size() ? directive(run.now ? *run.now : *run.unasked_now, format.bytes[at], unpadded) : std::string();
     if (shown.empty()) {
       return run.fail("strftime_now: unknown directive in " + in_quotes(format.bytes), "known: %d %e %m %b %B %Y %y %H %I %M %S %p %a %A %j %F %T %R %D %%");
     }
@@ -147,5 +147,7 @@ const std::vector<Builtin>& global_functions() {
       {"raise_exception", "message!", raise}, {"strftime_now", "format!", strftime_now}};
   return kFunctions;
 }
+
+const Builtin& time_function() { return global_functions().back(); }
 
 }  // namespace precept::jinja

@@ -41,7 +41,7 @@ class Runtime {
 
   const TemplateLimits limits;
   int line = 0;  // of what is evaluated, for errors; 0: the input is read
-  std::optional<std::tm> now;
+  std::optional<std::tm> now, unasked_now;
 
  private:
   std::string file_;

@@ -7,6 +7,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "precept/text/byte_alphabet.h"
 #include "tests/cli/program.h"
 #include "tests/support/test_server.h"
 
@@ -193,7 +194,34 @@ TEST_F(Endpoint, ADryRunSendsAndWritesNothing) {
   EXPECT_GE(json["total"]["calls"]["high"], server.stats().requests - 1) << "one finds out about log-probs";
   EXPECT_LE(json["total"]["calls"]["low"], server.stats().requests - 1);
   // The fixtures of a dry run need no run folder.
-  expect_fine("revise --dry-run --model scripted:script.jsonl --prompts prompts.jsonl --constitution good.toml");
+  const std::int64_t before = server.stats().requests, lists = server.stats().gets;
+  const std::string generate = "generate --model '" + server.base() + "#test' --prompts many.jsonl --max-tokens 9 --json";
+  const auto twelve = nlohmann::json::parse(run(generate + " --dry-run --price-output 1000000").out);
+  EXPECT_EQ(server.stats().requests + server.stats().gets, before + lists) << "nothing is sent";
+  EXPECT_EQ(twelve["total"]["calls"], (nlohmann::json{{"low", 12}, {"high", 12}}));
+  EXPECT_EQ(twelve["total"]["output_tokens"], (nlohmann::json{{"low", 12}, {"high", 108}}));
+  EXPECT_EQ(twelve["spend"]["high"], 108.0);
+  std::int64_t prompt_tokens = 0;
+  const Ran answered = run(generate);
+  for (std::size_t at = 0, end = 0; (end = answered.out.find('\n', at)) != std::string::npos; at = end + 1) {
+    prompt_tokens += nlohmann::json::parse(answered.out.substr(at, end - at))["usage"]["prompt_tokens"].get<std::int64_t>();
+  }
+  EXPECT_LE(twelve["total"]["prompt_tokens"]["low"], prompt_tokens);
+  EXPECT_GE(twelve["total"]["prompt_tokens"]["high"], prompt_tokens);
+  const std::string dry = " --prompts prompts.jsonl --constitution good.toml";
+  expect_fine("revise --dry-run --model scripted:script.jsonl" + dry);
+  // Models of files without a tokenizer.json are counted as well: one in a GGUF file by its bytes.
+  put("some.gguf", "GGUF");
+  EXPECT_NE(run("revise --dry-run --model some.gguf" + dry).out.find("without a tokenizer"), std::string::npos);
+  fs::create_directories(path("folder"));
+  nlohmann::json vocabulary;
+  for (int i = 0; i < 256; ++i) vocabulary[to_byte_alphabet(std::string(1, static_cast<char>(i)))] = i;
+  put("folder/vocab.json", vocabulary.dump());
+  put("folder/merges.txt", "#version: 0.2\n");
+  const Ran counted = run("revise --dry-run --model folder" + dry);
+  EXPECT_EQ(counted.code, 0) << counted.err;
+  EXPECT_EQ(counted.out.find("without a tokenizer"), std::string::npos);
+  expect_error(run("revise --dry-run --model nowhere" + dry), 2, "no model nowhere");
 }
 
 TEST_F(Endpoint, TwoEndpointsDoOneRun) {

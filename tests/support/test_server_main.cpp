@@ -117,7 +117,7 @@ int main(int argc, char** argv) {
   TestServerOptions options;
   std::string script;
   std::vector<std::string> troubles;
-  std::int64_t slow_ms = 300;
+  std::int64_t slow_ms = 300, between_ms = 0;
   CLI::App app("An OpenAI-compatible server that misbehaves on purpose (for tests).");
   app.add_option("--port", options.port, "port on 127.0.0.1; 0: any free one")->check(CLI::Range(0, 65535));
   app.add_option("--script", script, "answers, in the format of scripted: models");
@@ -127,6 +127,7 @@ int main(int argc, char** argv) {
                  "flood, garbage");
   app.add_flag("--troubled-list", options.troubled_list, "/models misbehaves as well");
   app.add_option("--slow-ms", slow_ms, "how late a slow answer is")->check(CLI::Range(0, 3'600'000));
+  app.add_option("--between-ms", between_ms, "between two parts of an answer that is asked for in parts")->check(CLI::Range(0, 3'600'000));
   app.add_option("--retry-after", options.retry_after, "seconds, sent with 429")->check(CLI::Range(0, 86400));
   app.add_option("--capacity", options.capacity, "more requests at once get 429; 0: any number")->check(CLI::Range(0, 10'000));
   app.add_option("--fingerprint", options.fingerprint, "system_fingerprint of the answers");
@@ -134,6 +135,7 @@ int main(int argc, char** argv) {
   app.add_option("--seed", options.seed, "decides which request meets which trouble");
   CLI11_PARSE(app, argc, argv);
   options.slow = std::chrono::milliseconds(slow_ms);
+  options.between_parts = std::chrono::milliseconds(between_ms);
   for (const std::string& text : troubles) {
     if (!add_trouble(text, options)) return fail("not a trouble: " + text, "write it like slow=0.1");
   }

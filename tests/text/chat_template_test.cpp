@@ -26,7 +26,7 @@ class ChatTemplateFolder : public testing::Test {
     const auto loaded = ChatTemplate::load(folder_, name);
     if (!loaded) return "error: " + loaded.error().message();
     if (!*loaded) return "none";
-    const auto chat = (*loaded)->render({{{"user", "hi"}}, {}, {}, {}, {}, false, {}, {}, {}});
+    const auto chat = (*loaded)->render({{{"user", "hi"}}, {}, {}, {}, {}, false, {}, {}, {}, {}});
     return chat ? chat->text : "error: " + chat.error().message();
   }
   const std::string folder_ = testing::TempDir() + "precept-chat-template-" + std::to_string(::getpid());

@@ -79,6 +79,10 @@ TEST(JinjaFunctions, RangeDictAndTime) {
   ChatInput input;
   EXPECT_EQ(rendered("{{ strftime_now is defined }}", input), "False");
   EXPECT_EQ(rendered("{{ strftime_now('%d') }}", input), "error: t:1: \"strftime_now\" is undefined: no time was given");
+  input.unasked_now = std::tm{};
+  input.unasked_now->tm_year = 124;
+  input.unasked_now->tm_mday = 9;
+  EXPECT_EQ(rendered("{{ strftime_now is defined }} {{ strftime_now('%-d %B %Y') }}", input), "False 9 January 2024");
   input.now = std::tm{};
   input.now->tm_year = 125;
   input.now->tm_mon = 6;

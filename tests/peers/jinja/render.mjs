@@ -2,6 +2,14 @@
 import { createInterface } from "node:readline";
 import { Template } from "@huggingface/jinja";
 
+// One moment, so that strftime_now tells what the test gives our side: 26 July 2024, 12:34 UTC.
+const RealDate = Date;
+globalThis.Date = class extends RealDate {
+  constructor(...given) {
+    super(...(given.length > 0 ? given : [RealDate.UTC(2024, 6, 26, 12, 34)]));
+  }
+};
+
 const answer = ({ template, variables }) => {
   try {
     return { text: new Template(template).render(variables) };

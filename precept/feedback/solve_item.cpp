@@ -31,12 +31,6 @@ const char* const kStops[] = {"\nclass", "\ndef", "\n#", "\nif", "\nprint"};
 
 tl::unexpected<Error> fail(const Error& error) { return tl::unexpected<Error>(error); }
 
-std::size_t bytes_of(const Conversation& messages) {
-  std::size_t bytes = 0;
-  for (const Message& message : messages) bytes += message.content.size();
-  return bytes;
-}
-
 std::string said_of(const TestResult& test) {
   return "```\n" + (test.detail.empty() ? test.why : test.detail) + (test.detail.empty() || test.detail.back() != '\n' ? "\n```" : "```");
 }
@@ -66,7 +60,6 @@ class Sample {
       if (!answer) co_return fail(answer.error());
       Result<TestResult> test = co_await this->test(round, program_of_answer(task_, *answer));
       if (!test) co_return fail(test.error());
-      if (test->unscored) co_return failed("the sandbox could not run a program: " + test->why);
       if (test->passed) co_return round == 0 ? Ending::kComplied : Ending::kRevised;
       last_ = Try{std::move(*answer), std::move(*test)};
       if (which_.strategy == Strategy::kOne || round + 1 >= run_.options.max_tries || left() < 1) co_return Ending::kUnsettled;
@@ -77,8 +70,8 @@ class Sample {
   // Tokens that the next request may write: what is left of the budget once it has read its prompt, of which at least this
   // much is known.
   std::int64_t left() const {
-    std::uint64_t again = 0;
-    if (count_.last_prompt() > 0) again = which_.strategy == Strategy::kPersist ? count_.last_prompt() + count_.last_output() : first_prompt_;
+    const bool persist = which_.strategy == Strategy::kPersist;
+    const std::uint64_t again = persist ? count_.last_prompt() + count_.last_output() : count_.first_prompt();
     return static_cast<std::int64_t>(run_.budget) - static_cast<std::int64_t>(count_.spent() + again);
   }
 
@@ -114,31 +107,26 @@ class Sample {
     // Samples of one number begin alike in every strategy: differences between strategies are then not those of luck.
     ask.key = {run_.options.seed, hash64(task_.id + '\n' + std::to_string(which_.sample)), static_cast<std::uint32_t>(kind),
                static_cast<std::uint32_t>(round)};
-    const std::size_t prompt_bytes = bytes_of(ask.messages);
     std::string inputs = request_digest(ask, run_.model.info().digest);
     const Result<const StepRecord*> stored = recall(kind, round, inputs);
     if (!stored) co_return fail(stored.error());
     if (*stored) {
-      counted((*stored)->usage, (*stored)->text, prompt_bytes);
+      count_.add((*stored)->usage);
       co_return (*stored)->text;
     }
+    const Conversation messages = ask.messages;
     Result<Generation> answer = co_await generate(run_.model, std::move(ask));
     if (!answer) co_return fail(answer.error());
     StepRecord step;
     step.text = valid_utf8(answer->text);
     step.cut = answer->finish == Finish::kLength;
-    step.usage = answer->usage;
+    step.usage = counted(answer->usage, step.text, messages);
     step.model = run_.model.info().digest;
-    counted(step.usage, step.text, prompt_bytes);
+    count_.add(step.usage);
     std::string text = step.text;
     const Status kept = keep(std::move(step), kind, round, std::move(inputs));
     if (!kept) co_return fail(kept.error());
     co_return text;
-  }
-
-  void counted(const Usage& usage, std::string_view text, std::size_t prompt_bytes) {
-    count_.add(usage, text, prompt_bytes);
-    if (first_prompt_ == 0) first_prompt_ = count_.last_prompt();
   }
 
   Task<Result<TestResult>> test(int round, std::string program) {
@@ -150,10 +138,9 @@ class Sample {
     if (!stored) co_return fail(stored.error());
     if (*stored) co_return read_test(**stored);
     const CodeVerdict verdict = co_await tested(run_.sandbox, task_, std::move(program), limits);
-    TestResult result{verdict.value == CodeVerdict::Value::kPassed, verdict.value == CodeVerdict::Value::kUnscored,
-                      outcome_name(verdict.outcome), verdict.why, verdict.detail};
+    if (verdict.value == CodeVerdict::Value::kUnscored) co_return failed("the sandbox could not run a program: " + verdict.why);
+    TestResult result{verdict.value == CodeVerdict::Value::kPassed, outcome_name(verdict.outcome), verdict.why, verdict.detail};
     if (verdict.outcome == SandboxOutcome::kPassed && !result.passed) result.outcome = outcome_name(SandboxOutcome::kFailed);
-    if (result.unscored) co_return result;  // nothing is known: not stored, tried again on the next run
     StepRecord step;
     step.principles = {"tests"};
     step.text = nlohmann::ordered_json({{"outcome", result.outcome}, {"why", result.why}, {"detail", result.detail}})
@@ -202,7 +189,6 @@ class Sample {
   const SampleOf which_;
   const CodeTask& task_;
   TokenCount count_;
-  std::uint64_t first_prompt_ = 0;
   Try last_;
   Conversation history_;  // persist
   std::string notes_;     // summary
@@ -216,11 +202,18 @@ SampleOf sample_of(std::int64_t ordinal, const std::vector<Strategy>& strategies
   return {strategies[static_cast<std::size_t>(ordinal / each)], static_cast<std::size_t>(within / samples), static_cast<int>(within % samples)};
 }
 
-void TokenCount::add(const Usage& usage, std::string_view answer, std::size_t prompt_bytes) {
-  const bool uncounted = usage.prompt_tokens == 0 && usage.output_tokens == 0;
-  last_prompt_ = uncounted ? prompt_bytes / 4 + 1 : static_cast<std::uint64_t>(std::max<std::int64_t>(0, usage.prompt_tokens));
-  last_output_ = uncounted ? answer.size() / 4 + 1 : static_cast<std::uint64_t>(std::max<std::int64_t>(0, usage.output_tokens));
+Usage counted(const Usage& usage, std::string_view answer, const Conversation& messages) {
+  if (usage.prompt_tokens != 0 || usage.output_tokens != 0) return usage;
+  std::size_t bytes = 0;
+  for (const Message& message : messages) bytes += message.content.size();
+  return {static_cast<std::int64_t>(bytes / 4 + 1), 0, static_cast<std::int64_t>(answer.size() / 4 + 1)};
+}
+
+void TokenCount::add(const Usage& usage) {
+  last_prompt_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, usage.prompt_tokens));
+  last_output_ = static_cast<std::uint64_t>(std::max<std::int64_t>(0, usage.output_tokens));
   spent_ += last_output_ + (first_ ? 0 : last_prompt_);
+  if (first_) first_prompt_ = last_prompt_;
   first_ = false;
 }
 
@@ -248,12 +241,12 @@ Result<TestResult> read_test(const StepRecord& step) {
   const auto json = nlohmann::json::parse(step.text, nullptr, false);
   const bool whole = json.is_object() && json.contains("outcome") && json["outcome"].is_string() && json.contains("why") &&
                      json["why"].is_string() && json.contains("detail") && json["detail"].is_string();
-  if (!whole || step.verdicts.size() != 1 || step.verdicts[0].principle != "tests") {
+  if (!whole || step.verdicts.size() != 1 || step.verdicts[0].principle != "tests" ||
+      step.verdicts[0].value == Verdict::Value::kUnparseable) {
     return bad_input("damaged run database: a test without outcome", "restore the file from a copy, or give another run folder");
   }
   TestResult test;
   test.passed = step.verdicts[0].value == Verdict::Value::kNo;
-  test.unscored = step.verdicts[0].value == Verdict::Value::kUnparseable;
   test.outcome = json["outcome"].get<std::string>();
   test.why = json["why"].get<std::string>();
   test.detail = json["detail"].get<std::string>();

@@ -33,17 +33,20 @@ struct SampleOf {
 };
 SampleOf sample_of(std::int64_t ordinal, const std::vector<Strategy>& strategies, std::size_t tasks, int samples);
 
+// What a request took; where a backend counts nothing, four bytes are taken for a token.
+Usage counted(const Usage& usage, std::string_view answer, const Conversation& messages);
+
 // The budget's count of one sample's requests so far, in their order.
 class TokenCount {
  public:
-  // `prompt` and `answer` stand in where a backend counts nothing: four bytes a token.
-  void add(const Usage& usage, std::string_view answer, std::size_t prompt_bytes);
+  void add(const Usage& usage);
   std::uint64_t spent() const { return spent_; }
+  std::uint64_t first_prompt() const { return first_prompt_; }
   std::uint64_t last_prompt() const { return last_prompt_; }
   std::uint64_t last_output() const { return last_output_; }
 
  private:
-  std::uint64_t spent_ = 0, last_prompt_ = 0, last_output_ = 0;
+  std::uint64_t spent_ = 0, first_prompt_ = 0, last_prompt_ = 0, last_output_ = 0;
   bool first_ = true;
 };
 
@@ -61,9 +64,9 @@ GenerateRequest first_request(const SolveOptions& options, const CodeTask& task)
 std::string solve_wording_digest();
 
 // A test as a step of the store, and back: the step's text is {"outcome", "why", "detail"}, its verdict on the principle
-// "tests" is complies, violates or unparseable (unscored).
+// "tests" complies or violates. A test that the sandbox could not run is no step.
 struct TestResult {
-  bool passed = false, unscored = false;
+  bool passed = false;
   std::string outcome, why, detail;
 };
 Result<TestResult> read_test(const StepRecord& step);

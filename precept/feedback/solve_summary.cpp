@@ -8,12 +8,6 @@
 namespace precept {
 namespace {
 
-std::size_t prompt_bytes(const RunItem& item) {
-  std::size_t bytes = 0;
-  for (const Message& message : item.messages) bytes += message.content.size();
-  return bytes;
-}
-
 // What one sample adds to its strategy; an Error for a damaged step.
 struct Counted {
   StrategySummary& of;
@@ -33,7 +27,7 @@ Status count(const RunItem& item, const std::vector<StepRecord>& steps, std::siz
       last = std::move(*test);
       continue;
     }
-    tokens.add(step.usage, step.text, prompt_bytes(item));
+    tokens.add(step.usage);
     tries += step.kind != StepKind::kCritique;
   }
   ++into.of.samples;

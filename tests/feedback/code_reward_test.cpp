@@ -38,6 +38,11 @@ SandboxLimits limits() {
   return all;
 }
 
+TEST(CodeReward, TheConstitutionThatComesWithPreceptIsSound) {
+  const auto findings = check_constitution("constitutions/code.toml");
+  for (const Finding& finding : findings) ADD_FAILURE() << finding.line << ": " << finding.what;
+}
+
 TEST(CodeReward, TestsAloneNeedNoReviewer) {
   const auto tasks = two_tasks();
   CodeReward reward(tasks, the_sandbox(), limits(), nullptr, nullptr);

@@ -165,13 +165,20 @@ TEST_F(Solve, TheBudgetEndsTheTries) {
 }
 
 TEST_F(Solve, WithoutTokenCountsFourBytesAreOne) {
+  const Usage guessed = counted({}, "12345678", {{"user", std::string(300, 'x')}, {"assistant", std::string(100, 'y')}});
+  EXPECT_EQ(guessed.prompt_tokens, 101);
+  EXPECT_EQ(guessed.output_tokens, 3);
+  EXPECT_EQ(counted({7, 0, 5}, "12345678", {}).prompt_tokens, 7);
+}
+
+TEST_F(Solve, TheFirstPromptIsFreeAndCachedTokensCount) {
   TokenCount count;
-  count.add({}, "12345678", 400);
-  EXPECT_EQ(count.spent(), 3u) << "the first prompt is free";
-  count.add({}, "1234", 400);
-  EXPECT_EQ(count.spent(), 3u + 101u + 2u);
-  count.add({10, 10, 5}, "", 0);
-  EXPECT_EQ(count.spent(), 106u + 15u);
+  count.add({100, 0, 3});
+  EXPECT_EQ(count.spent(), 3u);
+  count.add({110, 100, 2});
+  EXPECT_EQ(count.spent(), 3u + 110u + 2u);
+  EXPECT_EQ(count.first_prompt(), 100u);
+  EXPECT_EQ(count.last_prompt(), 110u);
 }
 
 TEST_F(Solve, SamplesAndKs) {

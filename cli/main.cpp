@@ -55,6 +55,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_export(app, context);
   add_train(app, context);
   add_eval(app, context);
+  add_solve(app, context);
   add_report(app, context);
   add_pocket(app, context);
 }

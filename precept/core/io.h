@@ -30,6 +30,9 @@ Status make_folder(const std::string& path);
 // above U+10FFFF are invalid); nullopt when all is valid.
 std::optional<std::size_t> find_invalid_utf8(std::string_view text);
 
+// The text with U+FFFD for each byte that is not part of valid UTF-8.
+std::string valid_utf8(std::string_view text);
+
 // 1-based line of a byte offset.
 int line_of(std::string_view text, std::size_t offset);
 

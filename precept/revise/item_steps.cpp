@@ -17,14 +17,8 @@ tl::unexpected<Error> fail(const Error& error) { return tl::unexpected<Error>(er
 
 // A model may stop in the middle of a character: what is not UTF-8 becomes U+FFFD, as in the exports.
 // White space around a text is not part of it.
-std::string tidy(std::string text) {
-  std::string valid;
-  std::string_view rest = text;
-  while (const auto bad = find_invalid_utf8(rest)) {
-    valid.append(rest.substr(0, *bad)).append("\xEF\xBF\xBD");
-    rest.remove_prefix(*bad + 1);
-  }
-  valid.append(rest);
+std::string tidy(std::string_view text) {
+  const std::string valid = valid_utf8(text);
   const std::size_t begin = valid.find_first_not_of(" \t\r\n");
   if (begin == std::string::npos) return {};
   return valid.substr(begin, valid.find_last_not_of(" \t\r\n") - begin + 1);
@@ -188,7 +182,7 @@ Task<Result<std::string>> ItemSteps::write(StepKind kind, int round, Conversatio
   Result<Generation> answer = co_await generate(run_.policy, std::move(request));
   if (!answer) co_return fail(answer.error());
   StepRecord step;
-  step.text = tidy(std::move(answer->text));
+  step.text = tidy(answer->text);
   step.cut = answer->finish == Finish::kLength;
   step.usage = answer->usage;
   if (!answer->logprobs.empty()) {
@@ -263,7 +257,7 @@ Task<Result<StepRecord>> ItemSteps::ask_list(StepKind kind, Principles principle
   Result<Generation> answer = co_await generate(run_.judge, std::move(request));
   if (!answer) co_return fail(answer.error());
   StepRecord step;
-  step.text = tidy(std::move(answer->text));
+  step.text = tidy(answer->text);
   step.verdicts = read_list(kind, step.text, principles);
   step.cut = answer->finish == Finish::kLength;
   step.usage = answer->usage;

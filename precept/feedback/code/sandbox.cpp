@@ -245,7 +245,8 @@ void drain(int& fd, std::string& into, std::size_t most) {
 
 bool has_exited(pid_t process) {
   siginfo_t info{};
-  return ::waitid(P_PID, static_cast<id_t>(process), &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == process;
+  if (::waitid(P_PID, static_cast<id_t>(process), &info, WEXITED | WNOHANG | WNOWAIT) == 0) return info.si_pid == process;
+  return errno == ECHILD;  // whoever ignores SIGCHLD has no children to wait for
 }
 
 }  // namespace
@@ -351,7 +352,7 @@ Result<Sandbox> Sandbox::open(const SandboxOptions& options) {
   auto warden = find_warden();
   if (!warden) return tl::unexpected(warden.error());
   impl->tools.bubblewrap = *bubblewrap;
-  impl->tools.warden_path = *warden;
+  impl->tools.drop = is_system_root();
   impl->tools.warden = ::open(warden->c_str(), O_RDONLY | O_CLOEXEC);
   if (impl->tools.warden < 0) return failed(std::string("cannot be opened: ") + std::strerror(errno), "build again", *warden);
   const unsigned cores = std::max(1U, std::thread::hardware_concurrency());

@@ -2,7 +2,7 @@
 // Runs programs that nobody vouches for, many at a time on one thread, each alone in a sandbox of its own.
 //
 // The walls: bubblewrap's namespaces (user, pid, net, ipc, uts, cgroup: no network, no other processes), a file system of
-// read-only /usr and an empty /work in memory, no capabilities, and a seccomp filter (sandbox_filter.h). Run as root, the
+// read-only /usr (no /etc, so no alternatives either) and an empty /work in memory, no capabilities, and a seccomp filter (sandbox_filter.h). Run as root, the
 // program becomes the user "nobody" first. Inside, the first process is ours: the warden (warden/main.cpp), which sets
 // rlimits, starts the program, watches its whole tree, and says how it ended. What it says comes from system calls, never
 // from a text. When a run ends its whole tree is dead and its files are gone.

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <fstream>
 #include <utility>
 #include <vector>
 
@@ -69,7 +70,7 @@ struct Start {
   const char* program;
   char* const* argv;
   int nothing, messages, request, reply, warden;  // all of them above those that they become
-  bool root;
+  bool drop;
 };
 
 // Between vfork and exec: only system calls, raw ones where the library's would speak to the parent's other threads.
@@ -86,7 +87,7 @@ struct Start {
   if (::syscall(SYS_close_range, wire::kWardenFd + 1, ~0U, 0) != 0) ::_exit(126);
   const std::array<char, 64> no_signals{};
   ::syscall(SYS_rt_sigprocmask, SIG_SETMASK, no_signals.data(), nullptr, 8);
-  if (start.root && (::syscall(SYS_setgroups, 0, nullptr) != 0 || ::syscall(SYS_setresgid, kNobody, kNobody, kNobody) != 0 ||
+  if (start.drop && (::syscall(SYS_setgroups, 0, nullptr) != 0 || ::syscall(SYS_setresgid, kNobody, kNobody, kNobody) != 0 ||
                      ::syscall(SYS_setresuid, kNobody, kNobody, kNobody) != 0)) {
     ::_exit(126);
   }
@@ -126,6 +127,14 @@ Result<Fd> memory_file(const std::string& bytes) {
 
 }  // namespace
 
+// In the first namespace every user stands for itself; a namespace of one's own maps fewer.
+bool is_system_root() {
+  std::ifstream map("/proc/self/uid_map");
+  std::uint64_t inside = 1, outside = 1, count = 0;
+  map >> inside >> outside >> count;
+  return ::geteuid() == 0 && inside == 0 && outside == 0 && count >= kNobody;
+}
+
 Result<SpawnedSandbox> spawn_sandbox(const SandboxTools& tools, const std::string& request, std::uint64_t disk_bytes) {
   auto file = memory_file(request);
   if (!file) return tl::unexpected(file.error());
@@ -144,7 +153,7 @@ Result<SpawnedSandbox> spawn_sandbox(const SandboxTools& tools, const std::strin
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   const Start start{tools.bubblewrap.c_str(), argv.data(),  high[0].get(), high[1].get(), high[2].get(),
-                    high[3].get(),            high[4].get(), ::geteuid() == 0};
+                    high[3].get(),            high[4].get(), tools.drop};
 
   const pid_t process = vfork_bubblewrap(start);
   if (process < 0) return cannot("a process");

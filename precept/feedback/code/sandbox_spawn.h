@@ -13,8 +13,11 @@ namespace precept {
 struct SandboxTools {
   std::string bubblewrap;  // path
   int warden = -1;         // descriptor of its program, opened for reading
-  std::string warden_path;
+  bool drop = false;       // we are the system's root: become nobody first
 };
+
+// Is this process root of the machine (and not only of a user namespace of its own)?
+bool is_system_root();
 
 struct SpawnedSandbox {
   pid_t process = -1;  // bubblewrap outside of its walls; when it dies, all inside dies

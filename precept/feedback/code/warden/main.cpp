@@ -46,9 +46,10 @@ struct Stream {
   std::uint64_t total = 0;
   std::string kept;
 
-  void take(std::uint64_t keep) {
+  // Reads what is there, but no more than `most` in all: whoever writes fast must not hold us here.
+  void take(std::uint64_t keep, std::uint64_t most) {
     char buffer[65536];
-    while (fd >= 0) {
+    while (fd >= 0 && total <= most) {
       const ssize_t got = read(fd, buffer, sizeof buffer);
       if (got < 0 && errno == EINTR) continue;
       if (got < 0) return;  // nothing there now
@@ -61,7 +62,6 @@ struct Stream {
       kept.append(buffer, static_cast<std::size_t>(got));
       if (kept.size() > 2 * keep + sizeof buffer) kept.erase(0, kept.size() - keep);
       if (static_cast<std::size_t>(got) < sizeof buffer) return;
-      if (total > std::uint64_t{1} << 40) return;
     }
   }
   std::string end(std::uint64_t keep) const { return kept.size() > keep ? kept.substr(kept.size() - keep) : kept; }
@@ -148,8 +148,8 @@ class Watch {
   }
 
   void take_output() {
-    out_.take(request_.keep_bytes);
-    err_.take(request_.keep_bytes);
+    out_.take(request_.keep_bytes, request_.output_bytes);
+    err_.take(request_.keep_bytes, request_.output_bytes);
     if (out_.total + err_.total > request_.output_bytes) end(wire::Ended::kOutput);
   }
 

@@ -17,6 +17,8 @@ const std::vector<std::pair<std::string, std::string>> kSmaller = {
     {"--count 100 ", "--count 12 "},
     {"precept train sft ", "precept train sft --epochs 1 "},
     {"precept eval --model ", "precept eval --held-out 12 --judge-cases 6 --model "},
+    {"precept bench engine --shape 135m", "precept bench engine --shape pocket --sequences 1,4 --tokens 8 --prefill 64"},
+    {"precept bench loop", "precept bench loop --items 12"},
 };
 
 class Readme : public ProgramTest {

@@ -349,7 +349,7 @@ class Compiler {
 
   // Two headings of the same words are the same tier.
   std::string new_tier(const std::string& title, bool hard) {
-    const std::string name = title.empty() ? "tier " + std::to_string(tiers_.size() + 1) : title;
+    std::string name = title.empty() ? "tier " + std::to_string(tiers_.size() + 1) : title;
     for (const auto& tier : tiers_) {
       if (tier.first == name) return name;
     }

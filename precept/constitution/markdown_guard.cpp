@@ -16,8 +16,7 @@ int containers(std::string_view line) {
   int count = 0;
   for (std::size_t i = 0; i < line.size(); ++i) {
     const char c = line[i];
-    if (c == '>' || c == '-' || c == '+' || c == '*') ++count;
-    else if (c == '.' || c == ')') ++count;
+    if (c == '>' || c == '-' || c == '+' || c == '*' || c == '.' || c == ')') ++count;
     else if (c != ' ' && c != '\t' && !(c >= '0' && c <= '9')) break;
   }
   return count;

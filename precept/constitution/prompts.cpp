@@ -45,7 +45,7 @@ Result<Message> read_turn(const json& turn, std::size_t index, const Place& at) 
   }
   if (auto known = check_keys(turn, kTurnKeys, at.file, at.line); !known) return tl::unexpected(known.error());
   for (const std::string& key : kTurnKeys) {
-    if (!turn.contains(key)) return wrong(at, name + " has no " + key, "every turn has role and content");
+    if (!turn.contains(key)) return wrong(at, std::string(name).append(" has no ").append(key), "every turn has role and content");
   }
   auto role = text_of(turn["role"], name + ".role", at);
   if (!role) return tl::unexpected(role.error());

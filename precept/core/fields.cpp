@@ -101,7 +101,7 @@ Status check_value(const Field& field, const FieldValue& value, const std::strin
 
 Status check_fields(const std::vector<Field>& fields, bool as_flags) {
   for (const Field& field : fields) {
-    const Status fine = check_value(field, field.value(), as_flags ? flag_of(field.name) : field.name);
+    Status fine = check_value(field, field.value(), as_flags ? flag_of(field.name) : field.name);
     if (!fine) return fine;
   }
   return {};

@@ -125,6 +125,7 @@ std::vector<double> option_logprobs(const FirstToken& first, const std::vector<s
   std::vector<double> sums(options.size(), 0);
   double total = 0;
   std::vector<std::string> wanted;
+  wanted.reserve(options.size());
   for (const std::string& option : options) wanted.push_back(plain(option));
   for (const FirstToken::Candidate& candidate : first.candidates) {
     const std::string token = plain(candidate.token);

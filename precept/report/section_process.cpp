@@ -1,4 +1,6 @@
 // How it came about: the loop, the judge, the training, and whether variety was lost.
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "precept/core/io.h"
@@ -124,8 +126,8 @@ std::string loop(const ReportInput& input) {
   out += fact(count(l.items), "items");
   if (l.calls_per_item) {
     out += fact(fmt::format("{:.2f}", *l.calls_per_item), "model calls per item");
-    out += fact(count(static_cast<std::int64_t>(per(usage.prompt_tokens, l.items) + 0.5)), "prompt tokens per item");
-    out += fact(count(static_cast<std::int64_t>(per(usage.output_tokens, l.items) + 0.5)), "output tokens per item");
+    out += fact(count(std::llround(per(usage.prompt_tokens, l.items))), "prompt tokens per item");
+    out += fact(count(std::llround(per(usage.output_tokens, l.items))), "output tokens per item");
   }
   if (l.selected_per_item > 0) out += fact(fmt::format("{:.1f}", l.selected_per_item), "principles selected per item");
   out += "</div>\n";

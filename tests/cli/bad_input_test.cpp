@@ -45,7 +45,7 @@ std::string BadInput::make_checkpoint(const std::string& name, int vocabulary, i
   config.tie_word_embeddings = true;
   config.bos_token_id = 1;
   config.eos_token_id = 2;
-  const std::string folder = path(name);
+  std::string folder = path(name);
   fs::create_directories(folder);
   put(name + "/config.json", llama_config_json(config));
   BpeOptions options;

@@ -13,7 +13,7 @@ struct Ran {
   std::int64_t generate_calls = 0, score_calls = 0;
 };
 
-Ran run_items(const std::string& folder, const std::vector<RunItem>& items, Script script, ReviseOptions options = {},
+Ran run_items(const std::string& folder, const std::vector<RunItem>& items, Script script, const ReviseOptions& options = {},
               const Constitution& constitution = small_constitution()) {
   Ran ran;
   ScriptedModel model(std::move(script));

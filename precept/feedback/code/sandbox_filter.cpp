@@ -43,6 +43,11 @@ constexpr const char* kMissing[] = {"clone3", "memfd_create", "shmget", "shmat",
 // First argument: a process. 0 is the caller.
 constexpr const char* kOnlyOneself[] = {"prlimit64", "sched_setscheduler", "sched_setparam", "sched_setattr", "sched_setaffinity"};
 
+// A condition on one argument of a system call. libseccomp's own macros for it are C, which clang refuses in C++.
+constexpr scmp_arg_cmp argument(unsigned int index, scmp_compare comparison, std::uint64_t value, std::uint64_t second = 0) {
+  return {index, comparison, value, second};
+}
+
 struct Release {
   void operator()(void* context) const { seccomp_release(context); }
 };
@@ -77,13 +82,13 @@ Result<std::string> sandbox_filter(std::uint64_t memory_bytes) {
   Rules rules(context.get());
   for (const char* name : kForbidden) rules.add(SCMP_ACT_NOTIFY, name);
   for (const char* name : kMissing) rules.add(SCMP_ACT_ERRNO(ENOSYS), name);
-  for (const char* name : kOnlyOneself) rules.add(SCMP_ACT_ERRNO(EPERM), name, SCMP_A0_64(SCMP_CMP_NE, 0));
-  for (const char* name : {"setpriority", "ioprio_set"}) rules.add(SCMP_ACT_ERRNO(EPERM), name, SCMP_A1_64(SCMP_CMP_NE, 0));
+  for (const char* name : kOnlyOneself) rules.add(SCMP_ACT_ERRNO(EPERM), name, argument(0, SCMP_CMP_NE, 0));
+  for (const char* name : {"setpriority", "ioprio_set"}) rules.add(SCMP_ACT_ERRNO(EPERM), name, argument(1, SCMP_CMP_NE, 0));
   for (const char* name : {"clone", "fork", "vfork"}) rules.add(SCMP_ACT_NOTIFY, name);
-  rules.add(SCMP_ACT_NOTIFY, "socket", SCMP_A0_32(SCMP_CMP_NE, AF_UNIX));
+  rules.add(SCMP_ACT_NOTIFY, "socket", argument(0, SCMP_CMP_NE, AF_UNIX));
   // Address space that is only reserved (no PROT_WRITE) costs nothing.
-  rules.add(SCMP_ACT_NOTIFY, "mmap", SCMP_A1_64(SCMP_CMP_GT, memory_bytes), SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_WRITE, PROT_WRITE));
-  rules.add(SCMP_ACT_NOTIFY, "mremap", SCMP_A2_64(SCMP_CMP_GT, memory_bytes));
+  rules.add(SCMP_ACT_NOTIFY, "mmap", argument(1, SCMP_CMP_GT, memory_bytes), argument(2, SCMP_CMP_MASKED_EQ, PROT_WRITE, PROT_WRITE));
+  rules.add(SCMP_ACT_NOTIFY, "mremap", argument(2, SCMP_CMP_GT, memory_bytes));
   if (rules.failure() != 0) return refused(rules.failure());
 
   const int file = static_cast<int>(memfd_create("filter", MFD_CLOEXEC));

@@ -20,7 +20,7 @@ std::optional<std::int64_t> within(T value, std::int64_t low, std::int64_t high)
   if constexpr (std::is_same_v<T, std::uint64_t>) {
     if (value > static_cast<std::uint64_t>(INT64_MAX)) return std::nullopt;
   }
-  const auto number = static_cast<std::int64_t>(value);
+  const std::int64_t number{static_cast<std::int64_t>(value)};
   if (number < low || number > high) return std::nullopt;
   return number;
 }

@@ -31,7 +31,8 @@ void put(std::string& out, T value) {
     std::uint64_t bits = 0;
     if constexpr (std::is_same_v<T, float>) bits = std::bit_cast<std::uint32_t>(value);
     else if constexpr (std::is_same_v<T, double>) bits = std::bit_cast<std::uint64_t>(value);
-    else bits = static_cast<std::uint64_t>(value);
+    else if constexpr (std::is_same_v<T, bool>) bits = value ? 1 : 0;
+    else bits = static_cast<std::make_unsigned_t<T>>(value);
     for (std::size_t i = 0; i < sizeof(T); ++i) out += static_cast<char>((bits >> (8 * i)) & 0xFF);
   }
 }

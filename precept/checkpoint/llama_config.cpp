@@ -218,6 +218,7 @@ class Reader {
     const Json& types = take("layer_types");
     if (auto fine = integer("max_window_layers", 0, 1024, qwen ? 28 : 0, first); !fine) return fine;
     std::vector<bool> slides;
+    slides.reserve(static_cast<std::size_t>(c.num_hidden_layers));
     for (int i = 0; i < c.num_hidden_layers; ++i) slides.push_back(i >= first);
     if (!types.is_null()) {
       if (!types.is_array() || types.size() != slides.size()) {

@@ -113,6 +113,7 @@ Result<TensorView> read_entry(const std::string& name, const Json& entry, std::s
 // The spans must cover the data exactly: what lies between tensors could hide anything.
 Status check_cover(const std::vector<TensorView>& tensors, std::string_view data, const std::string& file) {
   std::vector<const TensorView*> order;
+  order.reserve(tensors.size());
   for (const TensorView& tensor : tensors) order.push_back(&tensor);
   const auto begin_of = [&](const TensorView* t) { return static_cast<std::size_t>(t->bytes.data() - data.data()); };
   std::sort(order.begin(), order.end(), [&](const TensorView* a, const TensorView* b) {

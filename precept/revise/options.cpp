@@ -38,7 +38,7 @@ std::string revise_recipe(const ReviseOptions& options, const Constitution& cons
   line("constitution", toml_value(constitution.digest));
   std::string wording;
   if (const auto templates = resolve_templates(constitution)) {
-    for (const auto& [key, text] : *templates) wording += std::to_string(text.size()) + ' ' + key + ' ' + text + '\n';
+    for (const auto& [key, text] : *templates) wording.append(std::to_string(text.size())).append(" ").append(key).append(" ").append(text).append("\n");
   }
   line("templates", toml_value(sha256(wording)));
   line("policy", toml_value(policy.digest));

@@ -80,8 +80,8 @@ std::string directive(const std::tm& now, char kind, bool unpadded) {
   static constexpr std::array<const char*, 7> kDays = {"Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"};
   static constexpr std::array<const char*, 12> kMonths = {"January", "February", "March", "April", "May", "June", "July",
                                                           "August", "September", "October", "November", "December"};
-  const std::string day = kDays[static_cast<std::size_t>(std::clamp(now.tm_wday, 0, 6))];
-  const std::string month = kMonths[static_cast<std::size_t>(std::clamp(now.tm_mon, 0, 11))];
+  std::string day = kDays[static_cast<std::size_t>(std::clamp(now.tm_wday, 0, 6))];
+  std::string month = kMonths[static_cast<std::size_t>(std::clamp(now.tm_mon, 0, 11))];
   const auto number = [&](int n) { return unpadded ? std::to_string(n) : two_digits(n); };
   const int hour = now.tm_hour % 12 == 0 ? 12 : now.tm_hour % 12;
   const auto all = [&](std::string_view format) {

@@ -60,7 +60,7 @@ Ordered merges(const Tokenizer::Tables& tables) {
   Ordered list = Ordered::array();
   for (const auto& [left, right] : written) {
     if (spaces) list.push_back({left, right});
-    else list.push_back(left + " " + right);
+    else list.push_back(std::string(left).append(" ").append(right));
   }
   return list;
 }

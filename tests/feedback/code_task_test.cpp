@@ -142,6 +142,17 @@ TEST(CodeTest, WhatAProgramDoesToItsStreamsChangesNothing) {
   }
 }
 
+// Plain text in pieces: the code of each up to the definition, and no prose.
+TEST(ProgramOfAnswer, CodeBetweenProseIsKept) {
+  const CodeTask task = the_task();
+  const std::string program = program_of_answer(
+      task, "You need this first:\nimport cmath\nand a helper.\ndef square(r):\n    return r * r\nThen:\ndef " + task.entry_point +
+                "(r):\n    return math.pi * square(r)\nThat is all.\n");
+  EXPECT_NE(program.find("import cmath\ndef square(r):\n    return r * r\ndef " + task.entry_point + "(r):\n"), std::string::npos) << program;
+  EXPECT_EQ(program.find("That is all"), std::string::npos) << program;
+  EXPECT_EQ(program.find("helper."), std::string::npos) << program;
+}
+
 // --- HumanEval ---
 
 class HumanEval : public ::testing::Test {

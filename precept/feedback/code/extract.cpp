@@ -81,9 +81,8 @@ bool is_code_line(std::string_view line) {
          (rest.size() > 1 && rest[1] == '=' && std::string_view("+-*/%|&^").find(rest[0]) != std::string_view::npos);
 }
 
-// An answer in plain text that holds the function: without the prose around it.
-std::string without_prose(const std::vector<std::string_view>& lines) {
-  std::size_t from = 0;
+// An answer in plain text that holds the function `name`: without the prose before, after and between its pieces of code.
+std::string without_prose(const std::vector<std::string_view>& lines, std::string_view name) {
   const auto begins = [](std::string_view line) {
     for (const char* word : {"def ", "async def ", "class ", "@", "import ", "from "}) {
       // "from the list we take..." is no import.
@@ -91,10 +90,13 @@ std::string without_prose(const std::vector<std::string_view>& lines) {
     }
     return false;
   };
-  while (from < lines.size() && !begins(lines[from])) ++from;
-  std::size_t to = from;
-  while (to < lines.size() && is_code_line(lines[to])) ++to;
-  return joined(lines, from, to);
+  std::string code;
+  for (std::size_t from = 0, to = 0; from < lines.size() && definition_of(code, name) == std::string::npos; from = std::max(from + 1, to)) {
+    if (!begins(lines[from])) continue;
+    for (to = from; to < lines.size() && is_code_line(lines[to]);) ++to;
+    code += joined(lines, from, to);
+  }
+  return code;
 }
 
 // What goes on where a prompt ends: the body of its function.
@@ -160,7 +162,7 @@ std::string program_of_answer(const CodeTask& task, std::string_view answer) {
     if (definition_of(*block, task.entry_point) != std::string::npos) return with_prelude(task, *block);
   }
   if (!blocks.empty()) return continued(task, blocks.back());
-  if (definition_of(answer, task.entry_point) != std::string::npos) return with_prelude(task, without_prose(lines));
+  if (definition_of(answer, task.entry_point) != std::string::npos) return with_prelude(task, without_prose(lines, task.entry_point));
   return continued(task, answer);
 }
 

@@ -32,7 +32,7 @@
 namespace precept::warden {
 namespace {
 
-constexpr int kLookEveryMs = 5;
+constexpr std::uint64_t kLookEveryMs = 5;
 
 std::uint64_t now_us() {
   timespec now{};
@@ -77,7 +77,7 @@ class Watch {
   wire::Reply run(int children) {
     while (!over_) {
       pollfd wait[] = {{program_.asks, POLLIN, 0}, {out_.fd, POLLIN, 0}, {err_.fd, POLLIN, 0}, {children, POLLIN, 0}};
-      poll(wait, 4, kLookEveryMs);
+      poll(wait, 4, int{kLookEveryMs});
       if (wait[0].revents & POLLIN) answer();
       if (wait[3].revents & POLLIN) reap(children);
       take_output();

@@ -142,6 +142,7 @@ int receive_listener(int socket) {
 
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> list;
+  list.reserve(strings.size() + 1);
   for (const std::string& each : strings) list.push_back(const_cast<char*>(each.c_str()));
   list.push_back(nullptr);
   return list;

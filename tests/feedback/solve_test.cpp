@@ -250,7 +250,7 @@ std::vector<std::string> rows(const std::string& folder, bool times) {
 
 TEST_F(Solve, KilledAtRandomMomentsItRepeatsNothingAndEndsTheSame) {
   tasks_.clear();
-  for (int i = 0; i < 6; ++i) tasks_.push_back(task_named("t" + std::to_string(i)));
+  for (int i = 0; i < 30; ++i) tasks_.push_back(task_named("t" + std::to_string(i)));
   options_.strategy = "all";
   options_.max_tries = 3;
   run(sometimes_right(), "whole");
@@ -265,10 +265,20 @@ TEST_F(Solve, KilledAtRandomMomentsItRepeatsNothingAndEndsTheSame) {
       run(sometimes_right(3), "killed");
       ::_exit(result_ && result_->failed == 0 ? 0 : 1);
     }
-    std::this_thread::sleep_for(std::chrono::milliseconds(100 + rng.below(600)));
-    ::kill(child, SIGKILL);
+    // A few steps further, however fast this machine is, and then at any moment of the next one.
+    const std::size_t enough = before.size() + 1 + rng.below(20);
     int status = 0;
-    ASSERT_EQ(::waitpid(child, &status, 0), child);
+    pid_t ended = 0;
+    while (ended == 0 && rows(folder_ + "/killed", false).size() < enough) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(2));
+      ended = ::waitpid(child, &status, WNOHANG);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(rng.below(10)));
+    if (ended == 0) {
+      ::kill(child, SIGKILL);
+      ended = ::waitpid(child, &status, 0);
+    }
+    ASSERT_EQ(ended, child);
     ASSERT_FALSE(WIFEXITED(status) && WEXITSTATUS(status) != 0);
     killed += WIFSIGNALED(status);
     const std::vector<std::string> now = rows(folder_ + "/killed", true);

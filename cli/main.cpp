@@ -53,6 +53,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_model(app, context);
   add_revise(app, context);
   add_export(app, context);
+  add_label(app, context);
   add_train(app, context);
   add_eval(app, context);
   add_solve(app, context);

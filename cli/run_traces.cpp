@@ -36,6 +36,8 @@ ReportTrace trace_of(const RunItem& item, const std::vector<StepRecord>& steps) 
           t.steps.push_back({"judgment", step.round, v.principle, verdict_name(step.kind, v.value), v.probability, ""});
         }
         break;
+      case StepKind::kReason:
+      case StepKind::kCompare: break;  // of label folders, which have no such report
       case StepKind::kCritique:
       case StepKind::kRevision:
         t.steps.push_back({step.kind == StepKind::kCritique ? "critique" : "revision", step.round, joined(step.principles),

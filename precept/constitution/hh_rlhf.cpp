@@ -24,8 +24,9 @@ void add_turn(Conversation& turns, const char* role, std::string_view text) {
   else turns.push_back({role, std::string(text)});
 }
 
-// All turns; empty when the text does not begin with a human turn.
-Conversation turns_of(std::string_view text) {
+}  // namespace
+
+Conversation hh_turns(std::string_view text) {
   Conversation turns;
   if (text.substr(0, kHuman.size()) != kHuman) return turns;
   const char* role = "user";
@@ -43,6 +44,8 @@ Conversation turns_of(std::string_view text) {
   }
 }
 
+namespace {
+
 Result<Prompt> read_pair(const nlohmann::json& object, const std::string& file, int line) {
   if (auto known = check_keys(object, {"chosen", "rejected"}, file, line); !known) return tl::unexpected(known.error());
   for (const char* key : {"chosen", "rejected"}) {
@@ -52,7 +55,7 @@ Result<Prompt> read_pair(const nlohmann::json& object, const std::string& file, 
   }
   const std::string chosen = object["chosen"].get<std::string>();
   Prompt prompt;
-  if (chosen.find('\0') == std::string::npos) prompt.messages = turns_of(chosen);
+  if (chosen.find('\0') == std::string::npos) prompt.messages = hh_turns(chosen);
   while (!prompt.messages.empty() && prompt.messages.back().role != "user") prompt.messages.pop_back();
   if (prompt.messages.empty() || prompt.messages.front().role != "user") {
     return bad_input("no conversation that begins with a human turn", R"(expected "\n\nHuman: ...\n\nAssistant: ...")",

@@ -3,6 +3,7 @@
 // 2204.05862), JSONL with `chosen` and `rejected`, each "\n\nHuman: ...\n\nAssistant: ..." turns.
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "precept/constitution/lines.h"
@@ -14,6 +15,9 @@ namespace precept {
 // load_prompts. Plain or gzip. Turns of the same speaker in a row are joined by an empty line; empty
 // turns are dropped. Errors name file and line.
 Result<std::vector<Prompt>> load_hh_rlhf(const std::string& path);
+
+// The turns of one such text; empty when it does not begin with a human turn.
+Conversation hh_turns(std::string_view text);
 
 Result<std::vector<Prompt>> read_hh_rlhf(ByteSource source, const std::string& file);
 

@@ -33,10 +33,30 @@ Result<BenchReport> run_bench(const BenchOptions& options, const EventSink& even
   return guarded([&] { return bench_engine(options, events); });
 }
 
+Result<TrainSummary> run_preferences(const TrainOptions& options, const PreferenceOptions& preference, const TrainSet& pairs, const EventSink& sink) {
+  return guarded([&] { return train_preferences(options, preference, pairs, sink); });
+}
+
+Result<TrainSummary> run_reward(const TrainOptions& options, const RewardOptions& reward, const TrainSet& pairs, const TrainSet& held_out,
+                                const EventSink& sink) {
+  return guarded([&] { return train_reward(options, reward, pairs, held_out, sink); });
+}
+
+Result<TrainSummary> run_grpo(const TrainOptions& options, const GrpoOptions& grpo, const PromptSet& prompts, const RewardFunction& reward,
+                              const EventSink& sink) {
+  return guarded([&] { return train_grpo(options, grpo, prompts, reward, sink); });
+}
+
+Result<std::unique_ptr<RewardModel>> run_open_reward(const std::string& folder, int threads) {
+  return guarded([&] { return open_reward(folder, threads); });
+}
+
 }  // namespace
 }  // namespace precept
 
 extern "C" const precept::LmApi* precept_lm_api() {
-  static const precept::LmApi api = {precept::open_checkpoint, precept::run_training, precept::measure_roof, precept::run_bench};
+  static const precept::LmApi api = {precept::open_checkpoint, precept::run_training,    precept::run_preferences,
+                                     precept::run_reward,      precept::run_grpo,        precept::run_open_reward,
+                                     precept::measure_roof,    precept::run_bench};
   return &api;
 }

@@ -9,9 +9,12 @@
 #include <vector>
 
 #include "precept/checkpoint/llama_config.h"
+#include "precept/checkpoint/save.h"
+#include "precept/core/estimate.h"
 #include "precept/core/events.h"
 #include "precept/core/result.h"
 #include "precept/lm/bench/bench.h"
+#include "precept/lm/rl_options.h"
 #include "precept/model/model.h"
 
 namespace precept {
@@ -68,6 +71,8 @@ struct TrainSet {
   std::uint64_t count = 0;
   std::function<TrainExample(std::uint64_t)> example;
   std::string digest;  // of what the examples were made from; a resume with another digest is refused
+  int group = 1;       // examples that belong together: those of item i are i * group and the following; `count` counts items
+  std::function<double(std::uint64_t)> label = {};  // of pairs: probability that an item's first example is the better one
 };
 
 // AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) with linear warm-up and cosine decay.
@@ -76,6 +81,7 @@ struct TrainOptions {
   LlamaConfig fresh;
   std::string tokenizer_folder;  // tokenizer files copied into `out`; empty: those of `from`
   std::string out;               // checkpoint folder written at the end
+  std::int64_t shard_bytes = kShardBytes;  // most bytes of one file of weights
   std::string state;             // folder of the resumable state; empty: none is kept
   int checkpoint_every = 200;    // steps between resumable states
   int epochs = 1;
@@ -91,6 +97,7 @@ struct TrainOptions {
   std::uint64_t seed = 0;        // order of examples, initial weights
   LoraOptions lora;              // on: `out` becomes an adapter's folder instead of a checkpoint's
   int threads = 0;               // 0: all cores
+  GuardOptions guard;            // against collapse
   std::function<bool()> stop;    // asked after every step; true keeps the state and ends with an Error
 };
 
@@ -106,6 +113,18 @@ struct TrainSummary {
   std::string precision;           // "bf16" or "fp32"
   std::string digest;              // of the weights written; of an adapter together with its base
   std::string merged_digest;       // of the merged checkpoint, where one was asked for
+  std::string halted;              // why a guard stopped the training, in words; empty: none did
+  std::int64_t kept_step = 0;      // then: the step whose weights were written
+  std::vector<std::pair<std::string, Estimate>> measures;  // of the trainer's own: "held_out_accuracy"...
+};
+
+// A reward model: one number for a conversation that ends with the assistant.
+class RewardModel {
+ public:
+  virtual ~RewardModel() = default;
+  virtual const std::string& digest() const = 0;
+  // A conversation that cannot be read, or is too long, gives nothing.
+  virtual Result<std::vector<std::optional<double>>> score(const std::vector<Conversation>& conversations) = 0;
 };
 
 struct LmApi {
@@ -115,6 +134,14 @@ struct LmApi {
   // Emits kProgress (stage "train") and kMetric ("loss", "lr", "grad_norm"). Stops with an Error on a
   // non-finite loss. With `state`, a killed run goes on from its last state with the same result.
   Result<TrainSummary> (*train)(const TrainOptions&, const TrainSet&, const EventSink&);
+  // Pairs: group 2, the first example is the one that was chosen. Only tokens of weight other than 0 count, each as 1.
+  Result<TrainSummary> (*train_preferences)(const TrainOptions&, const PreferenceOptions&, const TrainSet&, const EventSink&);
+  // The same pairs, of which whole sequences are read, and such that are never trained on (count may be 0). Writes the checkpoint
+  // of a model with a value head.
+  Result<TrainSummary> (*train_reward)(const TrainOptions&, const RewardOptions&, const TrainSet& pairs, const TrainSet& held_out,
+                                       const EventSink&);
+  Result<TrainSummary> (*train_grpo)(const TrainOptions&, const GrpoOptions&, const PromptSet&, const RewardFunction&, const EventSink&);
+  Result<std::unique_ptr<RewardModel>> (*open_reward)(const std::string& folder, int threads);
   Roof (*measure_roof)(const std::string& precision, int threads);
   Result<BenchReport> (*bench_engine)(const BenchOptions&, const EventSink&);
 };

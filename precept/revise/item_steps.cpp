@@ -5,9 +5,11 @@
 #include <tuple>
 #include <utility>
 
+#include "precept/core/digest.h"
 #include "precept/core/io.h"
 #include "precept/core/rng.h"
 #include "precept/model/await.h"
+#include "precept/revise/compare_wording.h"
 #include "precept/revise/verdicts.h"
 
 namespace precept {
@@ -63,15 +65,26 @@ Task<Result<Principles>> ItemSteps::select() {
   co_return selected;
 }
 
-Task<Status> ItemSteps::draft() {
+Task<Status> ItemSteps::draft(int round) {
   Sampling sampling;
   sampling.max_tokens = run_.options.draft_max_tokens;
   sampling.temperature = run_.options.draft_temperature;
   sampling.top_p = run_.options.draft_top_p;
-  Result<std::string> text = co_await write(StepKind::kDraft, 0, draft_request(run_.templates, trace_.item.messages), sampling, {});
+  Result<std::string> text = co_await write(StepKind::kDraft, round, draft_request(run_.templates, trace_.item.messages), sampling, {});
   if (!text) co_return fail(text.error());
   trace_.reply = std::move(*text);
   co_return Status{};
+}
+
+Status ItemSteps::given(int round, const std::string& text) {
+  trace_.reply = tidy(text);
+  const std::string inputs = sha256(text);
+  const Result<const StepRecord*> stored = recall(StepKind::kDraft, round, inputs);
+  if (!stored) return tl::unexpected<Error>(stored.error());
+  if (*stored) return {};
+  StepRecord step;
+  step.text = trace_.reply;
+  return keep(std::move(step), StepKind::kDraft, round, inputs, {}, run_.policy);
 }
 
 Task<Result<Judgment>> ItemSteps::judge(int round, Principles principles) {
@@ -110,6 +123,31 @@ Task<Status> ItemSteps::revise(int round, Principles principles) {
   if (!text) co_return fail(text.error());
   trace_.reply = std::move(*text);
   co_return Status{};
+}
+
+Task<Result<Verdict>> ItemSteps::compare(int round, const Principle& principle, std::string_view first, std::string_view second, bool reasoning) {
+  const CompareRequest wording = compare_request(trace_.item.messages, principle, first, second);
+  Principles about;
+  about.push_back(&principle);
+  ScoreRequest questions;
+  questions.messages.push_back({"user", wording.question});
+  if (reasoning) {
+    GenerateRequest request = user_request(wording.reasoning, run_.options.critique_max_tokens, run_.options.critique_temperature,
+                                           key(StepKind::kReason, round));
+    const Result<std::string> thought = co_await write(run_.judge, StepKind::kReason, round, std::move(request), about);
+    if (!thought) co_return fail(thought.error());
+    questions.messages[0].content = wording.reasoning;
+    questions.messages.push_back({"assistant", *thought});
+    questions.messages.push_back({"user", wording.conclusion});
+  }
+  ScoreQuestion letters;
+  letters.options.emplace_back("A");
+  letters.options.emplace_back("B");
+  questions.questions.push_back(std::move(letters));
+  GenerateRequest no_list;
+  const Result<std::vector<Verdict>> verdicts = co_await answer(StepKind::kCompare, round, about, std::move(questions), std::move(no_list));
+  if (!verdicts) co_return fail(verdicts.error());
+  co_return verdicts->front();
 }
 
 // --- which principles ---
@@ -174,12 +212,16 @@ Task<Result<std::string>> ItemSteps::write(StepKind kind, int round, Conversatio
   request.messages = std::move(messages);
   request.sampling = std::move(sampling);
   request.key = key(kind, round);
-  std::string inputs = request_digest(request, run_.policy.info().digest);
+  co_return co_await write(run_.policy, kind, round, std::move(request), std::move(principles));
+}
+
+Task<Result<std::string>> ItemSteps::write(Model& model, StepKind kind, int round, GenerateRequest request, Principles principles) {
+  std::string inputs = request_digest(request, model.info().digest);
   const Result<const StepRecord*> stored = recall(kind, round, inputs);
   if (!stored) co_return fail(stored.error());
   if (*stored) co_return (*stored)->text;
 
-  Result<Generation> answer = co_await generate(run_.policy, std::move(request));
+  Result<Generation> answer = co_await generate(model, std::move(request));
   if (!answer) co_return fail(answer.error());
   StepRecord step;
   step.text = tidy(answer->text);
@@ -191,7 +233,7 @@ Task<Result<std::string>> ItemSteps::write(StepKind kind, int round, Conversatio
     step.logprob = sum;
   }
   std::string text = step.text;
-  const Status kept = keep(std::move(step), kind, round, std::move(inputs), principles, run_.policy);
+  const Status kept = keep(std::move(step), kind, round, std::move(inputs), principles, model);
   if (!kept) co_return fail(kept.error());
   co_return text;
 }
@@ -200,12 +242,9 @@ Task<Result<std::vector<Verdict>>> ItemSteps::ask(StepKind kind, int round, Prin
   const Templates& templates = run_.templates;
   const Conversation& messages = trace_.item.messages;
   const bool selecting = kind == StepKind::kSelect;
-  const std::string& digest = run_.judge.info().digest;
-  const bool scores = run_.judge.info().can_score;
-
   ScoreRequest questions;
   GenerateRequest list;
-  if (scores) {
+  if (run_.judge.info().can_score) {
     questions = yes_no_questions(selecting ? select_request(templates, messages, principles)
                                            : judge_request(templates, messages, trace_.reply, principles));
   } else {
@@ -213,6 +252,13 @@ Task<Result<std::vector<Verdict>>> ItemSteps::ask(StepKind kind, int round, Prin
                                   : judge_list_request(templates, messages, trace_.reply, principles),
                         run_.options.list_max_tokens, 0.0, key(kind, round));
   }
+  co_return co_await answer(kind, round, std::move(principles), std::move(questions), std::move(list));
+}
+
+Task<Result<std::vector<Verdict>>> ItemSteps::answer(StepKind kind, int round, Principles principles, ScoreRequest questions,
+                                                     GenerateRequest list) {
+  const std::string& digest = run_.judge.info().digest;
+  const bool scores = run_.judge.info().can_score;
   std::string inputs = scores ? request_digest(questions, digest) : request_digest(list, digest);
   const Result<const StepRecord*> stored = recall(kind, round, inputs);
   if (!stored) co_return fail(stored.error());
@@ -241,8 +287,9 @@ Task<Result<std::vector<Verdict>>> ItemSteps::ask(StepKind kind, int round, Prin
 }
 
 Task<Result<StepRecord>> ItemSteps::ask_scores(StepKind kind, Principles principles, ScoreRequest request) {
-  const double threshold =
-      kind == StepKind::kSelect ? run_.options.select_threshold : run_.options.violation_threshold;
+  double threshold = 0.5;
+  if (kind == StepKind::kSelect) threshold = run_.options.select_threshold;
+  if (kind == StepKind::kJudge) threshold = run_.options.violation_threshold;
   const Result<Scores> answer = co_await score(run_.judge, std::move(request));
   if (!answer) co_return fail(answer.error());
   Result<std::vector<Verdict>> verdicts = read_scores(*answer, principles, threshold);

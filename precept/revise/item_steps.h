@@ -1,6 +1,6 @@
 #pragma once
 // The steps of one item: each looks in the store first, else asks a model and stores the answer.
-// Inside revise/ only.
+// For revise/ and feedback/ only.
 
 #include <optional>
 #include <string>
@@ -23,11 +23,16 @@ class ItemSteps {
   // The principles to judge by: those that apply, and those of which the answer could not be read.
   // With selection = "random": some at random, without a call.
   Task<Result<Principles>> select();
-  Task<Status> draft();
+  Task<Status> draft(int round = 0);  // rounds above 0: further samples
+  // A reply that is there already, stored as what a draft would be.
+  Status given(int round, const std::string& text);
   // One call about all of them; none for no principles.
   Task<Result<Judgment>> judge(int round, Principles principles);
   Task<Status> critique(int round, Principles principles);
   Task<Status> revise(int round, Principles principles);
+  // Which of two replies is better by a principle: kYes for the first, with its probability. `reasoning`: the judge writes some
+  // first. The judge must give log-probs. Wording: compare_wording.h.
+  Task<Result<Verdict>> compare(int round, const Principle& principle, std::string_view first, std::string_view second, bool reasoning);
 
   // What a round addresses: the most important principles that are violated...
   Principles most_important(const Judgment& judgment) const;
@@ -38,7 +43,10 @@ class ItemSteps {
  private:
   Task<Result<std::string>> write(StepKind kind, int round, Conversation messages, Sampling sampling,
                                   Principles principles);
+  Task<Result<std::string>> write(Model& model, StepKind kind, int round, GenerateRequest request, Principles principles);
   Task<Result<std::vector<Verdict>>> ask(StepKind kind, int round, Principles principles);
+  // The stored answer to `questions` (or to `list`, where the judge gives no log-probs), or a new one.
+  Task<Result<std::vector<Verdict>>> answer(StepKind kind, int round, Principles principles, ScoreRequest questions, GenerateRequest list);
   Task<Result<StepRecord>> ask_scores(StepKind kind, Principles principles, ScoreRequest request);
   Task<Result<StepRecord>> ask_list(StepKind kind, Principles principles, GenerateRequest request);
 

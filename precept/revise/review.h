@@ -27,7 +27,15 @@ struct Review {
   bool unreadable() const;  // some verdict is kUnparseable
 };
 
-// `judge`, `constitution` and `templates` must outlive the task.
+// What all of the following are given must outlive the task, but for conversations and replies.
+
+// One verdict for each principle of the constitution: kYes, it applies. Adds to `usage`.
+Task<Result<std::vector<Verdict>>> review_selection(Model& judge, const Constitution& constitution, const Templates& templates,
+                                                    Conversation messages, ReviewOptions options, Usage& usage);
+// One verdict for each of these principles, which are not none: kYes, the reply violates it.
+Task<Result<std::vector<Verdict>>> review_reply(Model& judge, const Templates& templates, Conversation messages, std::string reply,
+                                                Principles principles, ReviewOptions options, Usage& usage);
+// Both.
 Task<Result<Review>> review(Model& judge, const Constitution& constitution, const Templates& templates, Conversation messages,
                             std::string reply, ReviewOptions options = {});
 

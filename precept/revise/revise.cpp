@@ -1,4 +1,4 @@
-#include "precept/revise/revise.h"
+#include "precept/revise/schedule.h"
 
 #include <algorithm>
 #include <chrono>
@@ -17,7 +17,8 @@ constexpr Clock::duration kCommitAtLeastEvery = std::chrono::seconds(1);
 // Keeps up to `concurrency` items in flight and the store up to date.
 class Scheduler {
  public:
-  Scheduler(ReviseRun& run, const EventSink& events) : run_(run), events_(events) {}
+  Scheduler(ReviseRun& run, const ItemTask& task, const char* stage, const EventSink& events)
+      : run_(run), task_(task), stage_(stage), events_(events) {}
 
   Result<ReviseResult> work() {
     auto total = run_.store.item_count();
@@ -64,7 +65,7 @@ class Scheduler {
         next_ = (*item)->ordinal + 1;
         auto stored = run_.store.steps((*item)->ordinal);
         if (!stored) return tl::unexpected<Error>(stored.error());
-        slot.emplace(revise_item(run_, std::move(**item), std::move(*stored)));
+        slot.emplace(task_(run_, std::move(**item), std::move(*stored)));
         ++flying_;
         slot->start();
         if (slot->done()) take(slot);
@@ -135,7 +136,7 @@ class Scheduler {
     if (!warning_.empty()) {
       Event event;
       event.kind = Event::Kind::kWarning;
-      event.stage = "revise";
+      event.stage = stage_;
       event.text = std::exchange(warning_, {});
       events_(event);
     }
@@ -147,7 +148,7 @@ class Scheduler {
     calls.value = static_cast<double>(run_.answers);
     events_(calls);
     Event event;
-    event.stage = "revise";
+    event.stage = stage_;
     event.done = done_;
     event.total = total_;
     event.unit = "items";
@@ -155,6 +156,8 @@ class Scheduler {
   }
 
   ReviseRun& run_;
+  const ItemTask& task_;
+  const char* stage_;
   const EventSink& events_;
   std::vector<std::optional<Task<ItemTrace>>> slots_;
   ReviseResult result_;
@@ -169,6 +172,10 @@ class Scheduler {
 
 }  // namespace
 
+Result<ReviseResult> run_items(ReviseRun& run, const ItemTask& task, const char* stage, const EventSink& events) {
+  return Scheduler(run, task, stage, events).work();
+}
+
 Result<ReviseResult> revise(const Constitution& constitution, const ReviseOptions& options, Model& policy,
                             Model& judge, RunStore& store, const EventSink& events) {
   if (Status status = check(options); !status) return tl::unexpected<Error>(status.error());
@@ -178,7 +185,7 @@ Result<ReviseResult> revise(const Constitution& constitution, const ReviseOption
   const auto templates = resolve_templates(constitution);
   if (!templates) return tl::unexpected<Error>(templates.error());
   ReviseRun run{options, constitution, *templates, policy, judge, store, Status{}, 0};
-  return Scheduler(run, events).work();
+  return run_items(run, revise_item, "revise", events);
 }
 
 }  // namespace precept

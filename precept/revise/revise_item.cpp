@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "precept/revise/item_steps.h"
+#include "precept/revise/schedule.h"
 
 namespace precept {
 namespace {
@@ -58,13 +59,17 @@ Task<ItemTrace> revise_item(ReviseRun& run, RunItem item, std::vector<StepRecord
   trace.steps = std::move(stored);
   ItemSteps steps(run, trace);
   const Result<Ending> ending = co_await loop(steps, run.options);
+  co_return ended(std::move(trace), ending);
+}
+
+ItemTrace ended(ItemTrace trace, const Result<Ending>& ending) {
   if (!ending && ending.error().kind == ErrorKind::kLimit) {
     trace.limit = ending.error();
-    co_return trace;
+    return trace;
   }
   trace.item.ending = ending ? *ending : Ending::kFailed;
   trace.item.reason = ending ? std::string() : ending.error().message();
-  co_return trace;
+  return trace;
 }
 
 }  // namespace precept

@@ -101,6 +101,8 @@ const char* step_name(StepKind kind) {
     case StepKind::kJudge: return "judge";
     case StepKind::kCritique: return "critique";
     case StepKind::kRevision: return "revision";
+    case StepKind::kReason: return "reason";
+    case StepKind::kCompare: return "compare";
   }
   return "unknown";
 }
@@ -109,6 +111,7 @@ const char* verdict_name(StepKind kind, Verdict::Value value) {
   if (value == Verdict::Value::kUnparseable) return "unparseable";
   const bool yes = value == Verdict::Value::kYes;
   if (kind == StepKind::kSelect) return yes ? "applies" : "does not apply";
+  if (kind == StepKind::kCompare) return yes ? "first" : "second";
   return yes ? "violates" : "complies";
 }
 

@@ -21,22 +21,22 @@
 namespace precept {
 
 // The numbers are stored, and name the streams of random numbers (RngKey::step): never renumber.
-enum class StepKind : std::uint32_t { kSelect = 0, kDraft = 1, kJudge = 2, kCritique = 3, kRevision = 4 };
-inline constexpr int kStepKinds = 5;
-const char* step_name(StepKind kind);  // "select", "draft", "judge", "critique", "revision"
+enum class StepKind : std::uint32_t { kSelect = 0, kDraft = 1, kJudge = 2, kCritique = 3, kRevision = 4, kReason = 5, kCompare = 6 };
+inline constexpr int kStepKinds = 7;
+const char* step_name(StepKind kind);  // "select", "draft", "judge", "critique", "revision", "reason", "compare"
 
 // What was said of one principle in a select or judge step.
 struct Verdict {
   enum class Value {
-    kNo,           // select: does not apply; judge: complies
-    kYes,          // select: applies; judge: violates
+    kNo,           // select: does not apply; judge: complies; compare: the second is better
+    kYes,          // select: applies; judge: violates; compare: the first is better
     kUnparseable,  // the answer could not be read: neither of the two
   };
   std::string principle;               // id
   Value value = Value::kUnparseable;
   std::optional<double> probability;   // of kYes, where the model gives one
 };
-// "applies" / "does not apply", "violates" / "complies", or "unparseable".
+// "applies" / "does not apply", "violates" / "complies", "first" / "second", or "unparseable".
 const char* verdict_name(StepKind kind, Verdict::Value value);
 
 // How many verdicts a step gave, and how many of them say little.
@@ -48,7 +48,8 @@ struct VerdictCount {
 };
 
 // One finished step: one call of a model. Key: (item, round, kind). Round 0 holds select, draft and
-// the judgment of the draft; round r >= 1 the r-th critique, revision and its judgment.
+// the judgment of the draft; round r >= 1 the r-th critique, revision and its judgment. Where answers are compared
+// (precept/feedback/labels.h) a round holds one sample and its judgment, or one comparison.
 struct StepRecord {
   std::int64_t item = 0;  // ordinal
   int round = 0;

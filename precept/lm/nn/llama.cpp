@@ -392,6 +392,35 @@ LossSum Pass::run(const Weights& weights, const std::vector<const TrainExample*>
   return sums;
 }
 
+const std::vector<float>& Pass::picked_logprobs() const { return buffers_->logp_P; }
+
+std::vector<float> Pass::last_states(const Weights& weights, const std::vector<const TrainExample*>& sequences) {
+  Buffers& b = *buffers_;
+  b.lay_out(sequences, b.layout.config);
+  b.t = int(b.token_T.size());
+  b.tc = std::size_t(b.t) * b.c;
+  std::vector<float> states;
+  if (b.t == 0) return states;
+  b.forward(weights);
+  for (const Span& span : b.spans) {
+    const float* row = b.final_TC.data() + std::size_t(span.begin + span.length - 1) * b.c;
+    states.insert(states.end(), row, row + b.c);
+  }
+  return states;
+}
+
+void Pass::backward_states(const Weights& weights, const std::vector<float>& derivatives, float* gradient) {
+  Buffers& b = *buffers_;
+  if (b.t == 0) return;
+  float* dnormed = sized(b.dnorm_TC, b.tc);
+  std::memset(dnormed, 0, sizeof(float) * b.tc);
+  for (std::size_t i = 0; i < b.spans.size(); ++i) {
+    const Span& span = b.spans[i];
+    std::memcpy(dnormed + std::size_t(span.begin + span.length - 1) * b.c, derivatives.data() + i * b.c, sizeof(float) * b.c);
+  }
+  b.backward(weights, gradient);
+}
+
 std::vector<float> Pass::logprobs(const Weights& weights, const TrainExample& sequence) {
   TrainExample all{sequence.tokens, std::vector<float>(sequence.tokens.size(), 1.0F)};
   run(weights, {&all}, 1.0F, nullptr);

@@ -85,6 +85,13 @@ class Pass {
   // must be < vocab_size. Sums over the sequences run in their order.
   LossSum run(const Weights& weights, const std::vector<const TrainExample*>& sequences, float scale,
               float* gradient);
+  // Of the last run: log-probabilities of the positions whose weight was not 0, in order.
+  const std::vector<float>& picked_logprobs() const;
+  // The final norm's output at each sequence's last input, which is its last token but one: rows of hidden_size. Sequences need two
+  // tokens. What backward needs is kept.
+  std::vector<float> last_states(const Weights& weights, const std::vector<const TrainExample*>& sequences);
+  // The gradient of a loss of those states, given by its derivatives: adds to `gradient`. Right after last_states.
+  void backward_states(const Weights& weights, const std::vector<float>& derivatives, float* gradient);
   // Log-probabilities log p(token i | tokens before it) of one sequence; [0] is 0.
   std::vector<float> logprobs(const Weights& weights, const TrainExample& sequence);
 

@@ -1,45 +1,21 @@
 #include "precept/lm/train/batch_trainer.h"
 
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <mutex>
-#include <thread>
+
+#include "precept/lm/nn/value_head.h"
+#include "precept/lm/train/forward.h"
 
 namespace precept {
 namespace {
 
-constexpr int kChunkTokens = 1024;       // tokens that run through the model together
 constexpr std::size_t kBlock = 1 << 16;  // elements of one partial norm
-
-// Runs work(0..jobs-1) on `threads` threads; which thread does which does not matter to the result.
-// The first exception (memory) is thrown again here.
-template <class Work>
-void share(int threads, int jobs, const Work& work) {
-  std::atomic<int> taken{0};
-  std::mutex mutex;
-  std::exception_ptr thrown;
-  const auto run = [&] {
-    try {
-      for (int job = taken++; job < jobs; job = taken++) work(job);
-    } catch (...) {
-      const std::lock_guard lock(mutex);
-      if (!thrown) thrown = std::current_exception();
-      taken = jobs;
-    }
-  };
-  std::vector<std::thread> others;
-  for (int i = 1; i < std::min(threads, jobs); ++i) others.emplace_back(run);
-  run();
-  for (std::thread& other : others) other.join();
-  if (thrown) std::rethrow_exception(thrown);
-}
 
 }  // namespace
 
-BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads)
+BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head)
     : layout_(layout), kernels_(options.precision == "bf16" ? *nn::bf16_kernels() : nn::kernels()), threads_(threads),
-      weights_(layout), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr) {
+      head_(lora ? lora->size : layout.size), weights_(layout), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr) {
+  (lora_ ? lora_->flat : weights_.flat).resize(head_ + head);
   for (int i = 0; i < kLanes; ++i) {
     passes_.emplace_back(layout_, kernels_, lora_.get());
     gradients_[static_cast<std::size_t>(i)].resize(trained().size());
@@ -49,6 +25,7 @@ BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout
   } else {
     for (const nn::Param& param : layout_.params) add_slices(param.offset, param.size(), param.cols != 0);
   }
+  if (head > 0) add_slices(head_, head, false);
   norms_.resize(slices_.size());
 }
 
@@ -77,44 +54,9 @@ void BatchTrainer::pack() {
   share(threads_, parts, [&](int part) { weights_.pack(kernels_, part, parts); });
 }
 
-// The longest first, each to the lane with the least work.
-BatchTrainer::Lanes BatchTrainer::deal(const Batch& batch) {
-  std::vector<std::size_t> order(batch.examples.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return batch.examples[a].tokens.size() > batch.examples[b].tokens.size();
-  });
-  Lanes lanes;
-  std::array<std::size_t, kLanes> load{};
-  for (const std::size_t i : order) {
-    const auto lane = static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin());
-    lanes[lane].push_back(&batch.examples[i]);
-    load[lane] += batch.examples[i].tokens.size();
-  }
-  return lanes;
-}
-
-// The lane's examples in chunks.
-nn::LossSum BatchTrainer::run_lane(std::size_t lane, const std::vector<const TrainExample*>& examples, float scale) {
-  nn::Floats& gradient = gradients_[lane];
-  std::fill(gradient.begin(), gradient.end(), 0.0F);
-  nn::LossSum sum;
-  std::vector<const TrainExample*> chunk;
-  std::size_t tokens = 0;
-  const auto flush = [&] {
-    const nn::LossSum part = passes_[lane].run(weights_, chunk, scale, gradient.data());
-    sum.loss += part.loss;
-    sum.weight += part.weight;
-    chunk.clear();
-    tokens = 0;
-  };
-  for (const TrainExample* example : examples) {
-    if (!chunk.empty() && tokens + example->tokens.size() > kChunkTokens) flush();
-    chunk.push_back(example);
-    tokens += example->tokens.size();
-  }
-  if (!chunk.empty()) flush();
-  return sum;
+float* BatchTrainer::cleared(std::size_t lane) {
+  std::fill(gradients_[lane].begin(), gradients_[lane].end(), 0.0F);
+  return gradients_[lane].data();
 }
 
 void BatchTrainer::sum_lanes() {
@@ -137,11 +79,20 @@ nn::LossSum BatchTrainer::loss_and_gradient(const Batch& batch) {
     for (std::size_t i = 1; i < example.weights.size(); ++i) total += double(example.weights[i]);
   }
   if (total == 0) return {};
-  const Lanes lanes = deal(batch);
+  return gradient(pointers_to(batch.examples), float(1.0 / total));
+}
+
+nn::LossSum BatchTrainer::gradient(const std::vector<const TrainExample*>& examples, float scale) {
+  const Lanes lanes = deal(examples);
   std::array<nn::LossSum, kLanes> sums;
   share(threads_, kLanes, [&](int job) {
     const auto lane = static_cast<std::size_t>(job);
-    sums[lane] = run_lane(lane, lanes[lane], float(1.0 / total));
+    float* gradient = cleared(lane);
+    in_chunks(examples, lanes[lane], [&](const auto& chunk, const auto&) {
+      const nn::LossSum part = passes_[lane].run(weights_, chunk, scale, gradient);
+      sums[lane].loss += part.loss;
+      sums[lane].weight += part.weight;
+    });
   });
   nn::LossSum sum;
   for (const nn::LossSum& lane : sums) {
@@ -150,6 +101,29 @@ nn::LossSum BatchTrainer::loss_and_gradient(const Batch& batch) {
   }
   sum_lanes();
   return sum;
+}
+
+std::vector<std::vector<float>> BatchTrainer::logprobs(const std::vector<TrainExample>& examples) {
+  return logprobs_of(passes_, weights_, pointers_to(examples), threads_);
+}
+
+std::vector<double> BatchTrainer::values(const std::vector<TrainExample>& examples) {
+  return values_of(passes_, weights_, head(), layout_.config.hidden_size, pointers_to(examples), threads_);
+}
+
+void BatchTrainer::value_gradient(const std::vector<TrainExample>& examples, const std::vector<double>& derivatives) {
+  const std::vector<const TrainExample*> sequences = pointers_to(examples);
+  const Lanes lanes = deal(sequences);
+  share(threads_, kLanes, [&](int job) {
+    const auto lane = static_cast<std::size_t>(job);
+    float* gradient = cleared(lane);
+    in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
+      std::vector<double> d;
+      for (const std::size_t position : positions) d.push_back(derivatives[position]);
+      nn::sequence_values_back(passes_[lane], weights_, head(), layout_.config.hidden_size, chunk, d, gradient, gradient + head_);
+    });
+  });
+  sum_lanes();
 }
 
 void BatchTrainer::update(AdamW& optimizer, double lr, double scale) {

@@ -40,6 +40,35 @@ Result<Batch> Batches::next() {
   return batch;
 }
 
+std::vector<TrainExample> Batches::read(std::uint64_t item) const {
+  std::vector<TrainExample> examples;
+  const auto group = static_cast<std::uint64_t>(set_.group);
+  for (std::uint64_t i = 0; i < group; ++i) examples.push_back(set_.example(item * group + i));
+  return examples;
+}
+
+// Cuts what is too long, and counts.
+Status Batches::check(TrainExample& example, std::uint64_t item, Batch& batch) const {
+  if (example.tokens.size() != example.weights.size()) {
+    return bad_input(fmt::format("training example {}: {} tokens but {} weights", item, example.tokens.size(), example.weights.size()));
+  }
+  const std::size_t length = std::min(example.tokens.size(), static_cast<std::size_t>(limit_));
+  if (length < example.tokens.size()) ++batch.truncated;
+  example.tokens.resize(length);
+  example.weights.resize(length);
+  for (std::size_t i = 0; i < length; ++i) {
+    if (example.tokens[i] < 0 || example.tokens[i] >= vocab_) {
+      return bad_input(fmt::format("training example {}: token id {} is not below the vocabulary's {}", item, example.tokens[i], vocab_),
+                       "the tokenizer and the model do not belong together");
+    }
+    if (!std::isfinite(example.weights[i]) || example.weights[i] < 0.0F) {
+      return bad_input(fmt::format("training example {}: weight {} of token {} is not a number from 0 up", item, example.weights[i], i));
+    }
+    if (i > 0 && example.weights[i] > 0.0F) ++batch.trained_tokens;
+  }
+  return {};
+}
+
 Result<Batch> Batches::build(Position from) {
   Batch batch;
   if (ordered_epoch_ != from.epoch) {
@@ -48,42 +77,25 @@ Result<Batch> Batches::build(Position from) {
   }
   std::uint64_t index = from.index;
   for (; index < set_.count; ++index) {
-    TrainExample example;
-    if (held_epoch_ == from.epoch && held_index_ == index) {
-      example = std::move(held_);
-      held_epoch_ = -1;
-    } else {
-      example = set_.example(order_[index]);
+    const bool held = held_epoch_ == from.epoch && held_index_ == index;
+    std::vector<TrainExample> examples = held ? std::move(held_) : read(order_[index]);
+    if (held) held_epoch_ = -1;
+    std::int64_t tokens = 0;
+    for (const TrainExample& example : examples) {
+      tokens += static_cast<std::int64_t>(std::min(example.tokens.size(), static_cast<std::size_t>(limit_)));
     }
-    if (example.tokens.size() != example.weights.size()) {
-      return bad_input(fmt::format("training example {}: {} tokens but {} weights", order_[index],
-                                   example.tokens.size(), example.weights.size()));
-    }
-    const std::size_t length = std::min(example.tokens.size(), static_cast<std::size_t>(limit_));
-    if (!batch.examples.empty() &&
-        batch.tokens + static_cast<std::int64_t>(length) > options_.batch_tokens) {
-      held_ = std::move(example);
+    if (!batch.examples.empty() && batch.tokens + tokens > options_.batch_tokens) {
+      held_ = std::move(examples);
       held_index_ = index;
       held_epoch_ = from.epoch;
       break;
     }
-    if (length < example.tokens.size()) ++batch.truncated;
-    example.tokens.resize(length);
-    example.weights.resize(length);
-    for (std::size_t i = 0; i < length; ++i) {
-      if (example.tokens[i] < 0 || example.tokens[i] >= vocab_) {
-        return bad_input(fmt::format("training example {}: token id {} is not below the vocabulary's {}",
-                                     order_[index], example.tokens[i], vocab_),
-                         "the tokenizer and the model do not belong together");
-      }
-      if (!std::isfinite(example.weights[i]) || example.weights[i] < 0.0F) {
-        return bad_input(fmt::format("training example {}: weight {} of token {} is not a number from 0 up",
-                                     order_[index], example.weights[i], i));
-      }
-      if (i > 0 && example.weights[i] > 0.0F) ++batch.trained_tokens;
+    for (TrainExample& example : examples) {
+      if (Status fine = check(example, order_[index], batch); !fine) return tl::unexpected(fine.error());
+      batch.examples.push_back(std::move(example));
     }
-    batch.tokens += static_cast<std::int64_t>(length);
-    batch.examples.push_back(std::move(example));
+    batch.items.push_back(order_[index]);
+    batch.tokens += tokens;
   }
   batch.next = index < set_.count ? Position{from.epoch, index} : Position{from.epoch + 1, 0};
   return batch;

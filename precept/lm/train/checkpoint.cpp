@@ -78,4 +78,27 @@ Status write_checkpoint(const std::string& folder, const nn::Layout& layout,
   return write_safetensors(folder + "/model.safetensors", std::move(views), {{"format", "pt"}});
 }
 
+Status write_value_head(const std::string& folder, const std::vector<float>& flat, std::size_t size) {
+  if (size == 0) return {};
+  const std::string_view bytes(reinterpret_cast<const char*>(flat.data() + (flat.size() - size)), size * sizeof(float));
+  return write_safetensors(folder + "/value_head.safetensors", {{kValueHead, Dtype::kF32, {1, static_cast<std::int64_t>(size)}, bytes}},
+                           {{"format", "pt"}});
+}
+
+Result<std::vector<float>> load_value_head(const std::string& folder, int hidden_size) {
+  const std::string path = folder + "/value_head.safetensors";
+  const auto file = Safetensors::open(path);
+  if (!file) {
+    Error error = file.error();
+    error.hint = "is this the folder of a reward model? precept train reward makes one";
+    return tl::unexpected(std::move(error));
+  }
+  const TensorView* head = file->find(kValueHead);
+  if (!head || head->shape != std::vector<std::int64_t>{1, hidden_size}) {
+    return bad_input(fmt::format("no tensor {} of [1, {}]", kValueHead, hidden_size), "head and model do not belong together", path);
+  }
+  if (!all_finite(head->dtype, head->bytes)) return bad_input("holds weights that are not finite", "", path);
+  return to_floats(*head);
+}
+
 }  // namespace precept

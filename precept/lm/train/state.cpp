@@ -8,11 +8,12 @@
 
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
+#include "precept/lm/train/course.h"
 
 namespace precept {
 namespace {
 
-constexpr const char* kFormat = "precept-train-state-1";
+constexpr const char* kFormat = "precept-train-state-2";
 constexpr std::size_t kDigestSize = 64;
 
 std::string path_of(const std::string& folder) { return folder + "/train.state"; }
@@ -40,13 +41,65 @@ std::string differences(const nlohmann::json& state, const nlohmann::json& run) 
   return text.empty() ? "another version's options" : text;
 }
 
+// Calls visit(name, number) for the optional numbers of a reading.
+template <class R, class Visit>
+void each_number(R& r, const Visit& visit) {
+  visit("entropy", r.entropy);
+  visit("distinct", r.distinct);
+  visit("repeated_endings", r.repeated_endings);
+  visit("length", r.length);
+  visit("kl", r.kl);
+  visit("unparseable", r.unparseable);
+  visit("reward", r.reward);
+  visit("truth", r.truth);
+}
+
+nlohmann::json readings_json(const std::vector<Reading>& readings) {
+  auto all = nlohmann::json::array();
+  for (const Reading& r : readings) {
+    nlohmann::json one = {{"step", r.step}, {"truth_n", r.truth_n}};
+    each_number(r, [&](const char* name, const std::optional<double>& value) {
+      if (value) one[name] = *value;
+    });
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+// False: not what readings_json writes.
+bool read_readings(const nlohmann::json& all, std::vector<Reading>& readings) {
+  if (!all.is_array()) return false;
+  for (const auto& one : all) {
+    if (!one.is_object()) return false;
+    Reading r;
+    r.step = one.value("step", std::int64_t{0});
+    r.truth_n = one.value("truth_n", std::int64_t{0});
+    each_number(r, [&](const char* name, std::optional<double>& value) {
+      if (one.contains(name) && one[name].is_number()) value = one[name].template get<double>();
+    });
+    readings.push_back(r);
+  }
+  return true;
+}
+
+nlohmann::json guard_json(const GuardOptions& g) {
+  if (!g.on) return false;
+  nlohmann::json prompts = nlohmann::json::array();
+  for (const RolloutPrompt& prompt : g.prompts) prompts.push_back(prompt.id);
+  return {{"every", g.every}, {"patience", g.patience}, {"min_entropy_share", g.min_entropy_share},
+          {"min_distinct_share", g.min_distinct_share}, {"max_repeated_endings", g.max_repeated_endings},
+          {"min_length_share", g.min_length_share}, {"max_length_share", g.max_length_share}, {"max_kl", g.max_kl},
+          {"max_unparseable", g.max_unparseable}, {"max_truth_fall", g.max_truth_fall}, {"prompts", sha256(prompts.dump())},
+          {"max_new_tokens", g.max_new_tokens}};
+}
+
 }  // namespace
 
-std::string train_fingerprint(const TrainOptions& o, const TrainSet& set, const LlamaConfig& config,
-                              const std::string& start_digest) {
+std::string train_fingerprint(const TrainOptions& o, const Course& course, const LlamaConfig& config, const std::string& start_digest) {
   nlohmann::json fingerprint = {
-      {"from", start_digest}, {"model", llama_config_json(config)}, {"data", set.digest},
-      {"examples", set.count}, {"epochs", o.epochs}, {"batch_tokens", o.batch_tokens},
+      {"trainer", course.name}, {"settings", nlohmann::json::parse(course.settings)}, {"guard", guard_json(o.guard)},
+      {"from", start_digest}, {"model", llama_config_json(config)}, {"data", course.data_digest},
+      {"examples", course.items}, {"epochs", o.epochs}, {"batch_tokens", o.batch_tokens},
       {"max_tokens", o.max_tokens}, {"lr", o.lr}, {"min_lr_share", o.min_lr_share},
       {"warmup_share", o.warmup_share}, {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps},
       {"weight_decay", o.weight_decay}, {"clip_norm", o.clip_norm}, {"precision", o.precision}, {"seed", o.seed}};
@@ -62,17 +115,20 @@ Status save_state(const std::string& folder, const TrainState& state) {
   const nlohmann::json head = {
       {"format", kFormat}, {"run", nlohmann::json::parse(state.fingerprint)},
       {"step", state.optimizer.step}, {"epoch", state.position.epoch}, {"index", state.position.index},
+      {"used", state.used}, {"readings", readings_json(state.readings)}, {"good", state.good.size()}, {"good_step", state.good_step},
+      {"halted", s.halted}, {"kept_step", s.kept_step},
       {"steps", s.steps}, {"seen", s.examples}, {"truncated", s.truncated}, {"tokens", s.tokens},
       {"trained_tokens", s.trained_tokens}, {"seconds", s.seconds},
       {"parameters", state.optimizer.master.size()}, {"losses", state.losses.size()}};
   std::string bytes = head.dump() + "\n";
-  bytes.reserve(bytes.size() + 3 * sizeof(float) * state.optimizer.master.size() +
+  bytes.reserve(bytes.size() + sizeof(float) * (3 * state.optimizer.master.size() + state.good.size()) +
                 2 * sizeof(float) * state.losses.size() + kDigestSize);
   append(bytes, state.optimizer.master);
   append(bytes, state.optimizer.mean);
   append(bytes, state.optimizer.square);
   append(bytes, state.losses);
   append(bytes, state.weights);
+  append(bytes, state.good);
   bytes += sha256(bytes);
   return write_file(path_of(folder), bytes);
 }
@@ -112,11 +168,18 @@ Result<std::optional<TrainState>> load_state(const std::string& folder, const st
   state.summary.tokens = head.value("tokens", std::int64_t{0});
   state.summary.trained_tokens = head.value("trained_tokens", std::int64_t{0});
   state.summary.seconds = head.value("seconds", 0.0);
+  state.used = head.value("used", std::int64_t{0});
+  state.good_step = head.value("good_step", std::int64_t{0});
+  state.summary.halted = head.value("halted", "");
+  state.summary.kept_step = head.value("kept_step", std::int64_t{0});
+  if (!read_readings(head.value("readings", nlohmann::json()), state.readings)) return damaged();
+  const std::size_t good = head.value("good", std::size_t{0});
+  if (good != 0 && good != parameters) return damaged();
   const std::size_t losses = head.value("losses", std::size_t{0});
   if (head.value("parameters", std::size_t{0}) != parameters ||
       !take(rest, parameters, state.optimizer.master) || !take(rest, parameters, state.optimizer.mean) ||
       !take(rest, parameters, state.optimizer.square) || !take(rest, losses, state.losses) ||
-      !take(rest, losses, state.weights) || !rest.empty()) {
+      !take(rest, losses, state.weights) || !take(rest, good, state.good) || !rest.empty()) {
     return damaged();
   }
   return std::optional<TrainState>(std::move(state));

@@ -7,6 +7,7 @@
 
 #include "precept/lm/train/adamw.h"
 #include "precept/lm/train/batches.h"
+#include "precept/lm/train/guards.h"
 
 namespace precept {
 
@@ -14,13 +15,19 @@ struct TrainState {
   std::string fingerprint;  // JSON object of everything that decides the result
   AdamW optimizer;
   Position position;
+  std::int64_t used = 0;    // items of the data used up
   TrainSummary summary;
   std::vector<float> losses, weights;  // of every step: mean loss, and sum of weights
+  std::vector<Reading> readings;       // of the guards
+  std::vector<float> good;             // masters that broke no limit; empty without guards
+  std::int64_t good_step = 0;
 };
 
+struct Course;
+
 // JSON of the options, shape, start and data that decide the result; folders and threads do not.
-std::string train_fingerprint(const TrainOptions& options, const TrainSet& set,
-                              const LlamaConfig& config, const std::string& start_digest);
+std::string train_fingerprint(const TrainOptions& options, const Course& course, const LlamaConfig& config,
+                              const std::string& start_digest);
 
 // FOLDER/train.state, whole or absent. One JSON line, then floats, then a digest of all before it.
 Status save_state(const std::string& folder, const TrainState& state);
@@ -37,5 +44,11 @@ std::vector<float> initial_weights(const nn::Layout& layout, std::uint64_t seed)
 // Writes config.json, model.safetensors (bf16) and copies of the tokenizer's files.
 Status write_checkpoint(const std::string& folder, const nn::Layout& layout,
                         const std::vector<float>& weights, const std::string& tokenizer_folder);
+
+// A value head: FOLDER/value_head.safetensors with one tensor [1, size] of fp32, named as transformers' models with one label name
+// theirs. It is the last `size` floats of `flat`; 0: none, nothing is written. Read back: hidden_size floats.
+inline constexpr const char* kValueHead = "score.weight";
+Status write_value_head(const std::string& folder, const std::vector<float>& flat, std::size_t size);
+Result<std::vector<float>> load_value_head(const std::string& folder, int hidden_size);
 
 }  // namespace precept

@@ -10,7 +10,8 @@
 // With TrainOptions::lora the checkpoint's weights stay as they are (not rounded either), and an adapter is trained
 // beside them; of it the passes see the fp32 masters, which its file will hold.
 //
-// The learning rate follows the share of examples consumed, so the number of steps need not be known.
+// The learning rate follows the share of examples consumed, so the number of steps need not be known. All trainers share
+// their steps (course.h); guards stop what collapses (GuardOptions).
 
 #include "precept/lm/api.h"
 
@@ -21,5 +22,17 @@ namespace precept {
 // tokenizer, example or state that does not fit; kFailed for disk trouble and for a loss or gradient
 // that is not finite (names the step; nothing is written over the last good state).
 Result<TrainSummary> train(const TrainOptions& options, const TrainSet& set, const EventSink& sink);
+
+// Direct preference optimisation on pairs, and the reward model of them: see LmApi and objective.h. An example's weights say which
+// tokens are the answer. The reference of DPO is the start, whose log-probabilities are computed once.
+Result<TrainSummary> train_preferences(const TrainOptions& options, const PreferenceOptions& preference, const TrainSet& pairs,
+                                       const EventSink& sink);
+Result<TrainSummary> train_reward(const TrainOptions& options, const RewardOptions& reward, const TrainSet& pairs, const TrainSet& held_out,
+                                  const EventSink& sink);
+Result<std::unique_ptr<RewardModel>> open_reward(const std::string& folder, int threads);
+
+// Reinforcement learning on answers of the policy itself.
+Result<TrainSummary> train_grpo(const TrainOptions& options, const GrpoOptions& grpo, const PromptSet& prompts, const RewardFunction& reward,
+                                const EventSink& sink);
 
 }  // namespace precept

@@ -1,0 +1,85 @@
+// precept train grpo: reinforcement learning on the policy's own answers.
+
+#include <memory>
+
+#include "cli/grpo_fields.h"
+#include "cli/lm_library.h"
+#include "cli/locate.h"
+#include "cli/metrics_log.h"
+#include "cli/reward_function.h"
+#include "cli/train_command.h"
+#include "precept/core/digest.h"
+
+namespace precept {
+namespace {
+
+struct GrpoCommand : TrainCommand {
+  CommonOptions common;
+  GrpoOptions grpo;
+  RewardTerms reward;
+};
+
+template <class Visit>
+void for_each_field(GrpoCommand& o, Visit visit) {
+  visit("model", o.model, "pocket, or a checkpoint folder to start from; it is the reference too");
+  visit("judge", o.common.judge, "the model that judges (default: the --model as it is at the start)");
+  visit("prompts", o.common.prompts, "prompts file, JSONL (default: prompts.jsonl of --run)");
+  visit("constitution", o.common.constitution, kConstitutionHelp);
+  visit("run", o.run, kRunHelp, beside());
+  visit("out", o.out, "checkpoint folder to write (default: models/rl of --run)", beside());
+  for_each_field(o.grpo, visit);
+  for_each_field(o.reward, visit);
+  visit_training(o, visit);
+  visit_guards(o, visit);
+  visit("batch", o.common.batch, kBatchHelp, batch_rule());
+}
+
+Result<int> grpo(GrpoCommand options, const EventSink& events) {
+  CommonOptions& common = options.common;
+  if (common.prompts.empty() && options.run.empty()) return bad_input("no prompts are given", "give --prompts FILE or --run DIR");
+  if (common.prompts.empty()) common.prompts = options.run + "/prompts.jsonl";
+  const auto prompts = load_prompts(common.prompts);
+  if (!prompts) return tl::unexpected(prompts.error());
+  const auto constitution = load_constitution(common.constitution.empty() ? data_path("constitutions/default.toml") : common.constitution);
+  if (!constitution) return tl::unexpected(constitution.error());
+  if (const Status ready = prepare(options, "rl"); !ready) return tl::unexpected(ready.error());
+  const auto lm = lm_library();
+  if (!lm) return tl::unexpected(lm.error());
+  OpenOptions open;
+  open.engine.threads = options.train.threads;
+  open.engine.max_batch = common.batch;
+  open.events = events;
+  const auto rewarder = Rewarder::make(**lm, options.reward, common.judge.empty() ? options.model : common.judge, open, *constitution);
+  if (!rewarder) return tl::unexpected(rewarder.error());
+  if (const Status added = add_panel(options, common.constitution, *prompts); !added) return tl::unexpected(added.error());
+  MetricsLog metrics(options.run.empty() ? options.out : options.run);
+  const auto summary = (*lm)->train_grpo(options.train, options.grpo, prompt_set(*prompts, (*rewarder)->digest()), (*rewarder)->function(),
+                                         metrics.tee("grpo", events));
+  if (!summary) return tl::unexpected(summary.error());
+  return conclude_training(options, "grpo", fields_of(options), *summary);
+}
+
+}  // namespace
+
+PromptSet prompt_set(const std::vector<Prompt>& prompts, const std::string& reward_digest) {
+  auto held = std::make_shared<std::vector<RolloutPrompt>>();
+  Sha256 digest;
+  digest.update(reward_digest);
+  for (const Prompt& prompt : prompts) {
+    held->push_back({prompt.id, prompt.messages});
+    digest.update(prompt.id + "\n");
+    for (const Message& message : prompt.messages) digest.update(message.role + " " + std::to_string(message.content.size()) + " " + message.content);
+  }
+  return {held->size(), [held](std::uint64_t i) { return (*held)[i]; }, digest.finish()};
+}
+
+void add_train_grpo(CLI::App& train, Context& context) {
+  CLI::App* command = train.add_subcommand("grpo", "reinforcement learning: GRPO, Dr. GRPO, DAPO or RLOO, with rewards by the constitution");
+  const auto options = std::make_shared<GrpoCommand>();
+  options->train.lr = 1e-4;
+  options->train.weight_decay = 0;
+  add_recipe_command(*command, context, "grpo", options, grpo);
+  command->add_flag("--json", options->json, "for machines: JSON on stdout");
+}
+
+}  // namespace precept

@@ -1,0 +1,206 @@
+#include "precept/lm/train/course.h"
+
+#include <cmath>
+#include <filesystem>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "precept/checkpoint/safetensors.h"
+#include "precept/core/io.h"
+#include "precept/core/rng.h"
+#include "precept/lm/train/lora.h"
+#include "precept/lm/train/steps.h"
+
+namespace precept {
+namespace {
+
+Status check(const TrainOptions& o, std::uint64_t items) {
+  if (o.out.empty()) return bad_input("training needs an output folder");
+  if (items == 0) return bad_input("there are no training examples");
+  if (items > (std::uint64_t{1} << 32) - 1) return bad_input("more than 4294967295 training examples");
+  if (o.epochs < 1) return bad_input("epochs must be at least 1");
+  if (o.batch_tokens < 1 || o.max_tokens < 2) return bad_input("batch_tokens must be at least 1 and max_tokens at least 2");
+  if (!(o.lr > 0) || !std::isfinite(o.lr)) return bad_input("lr must be a positive number");
+  if (!(o.min_lr_share >= 0 && o.min_lr_share <= 1)) return bad_input("min_lr_share must be between 0 and 1");
+  if (!(o.warmup_share >= 0 && o.warmup_share <= 1)) return bad_input("warmup_share must be between 0 and 1");
+  if (!(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1)) return bad_input("beta1 and beta2 must be in [0, 1)");
+  if (!(o.eps > 0)) return bad_input("eps must be positive");
+  if (!(o.weight_decay >= 0) || !(o.clip_norm >= 0)) return bad_input("weight_decay and clip_norm must not be negative");
+  if (o.precision != "auto" && o.precision != "bf16" && o.precision != "fp32") {
+    return bad_input("precision must be auto, bf16 or fp32, not \"" + o.precision + "\"");
+  }
+  if (o.precision == "bf16" && !nn::bf16_kernels()) {
+    return bad_input("this processor has no bf16 products", "--precision auto takes fp32 here");
+  }
+  std::error_code error;
+  if (!o.tokenizer_folder.empty() && !std::filesystem::is_directory(o.tokenizer_folder, error)) {
+    return bad_input("there is no such folder of tokenizer files", "", o.tokenizer_folder);
+  }
+  if (!o.from.empty() && is_peft_folder(o.from)) {
+    return bad_input("is an adapter; training begins from a whole checkpoint", "merge it into its base first", o.from);
+  }
+  if (o.lora.on && o.from.empty()) return bad_input("an adapter needs a checkpoint to adapt");
+  if (o.lora.on && std::filesystem::equivalent(o.from, o.out, error)) {
+    return bad_input("an adapter cannot lie in its base's folder", "name another folder to write", o.out);
+  }
+  // Better now than after the training.
+  if (Status made = make_folder(o.out); !made) return made;
+  if (o.lora.on && !o.lora.merged.empty()) {
+    if (Status made = make_folder(o.lora.merged); !made) return made;
+  }
+  if (!o.state.empty()) return make_folder(o.state);
+  return {};
+}
+
+Status check_shape(const LlamaConfig& c) {
+  const int dim = c.head_dim ? c.head_dim : (c.num_attention_heads > 0 ? c.hidden_size / c.num_attention_heads : 0);
+  if (c.vocab_size < 2 || c.hidden_size < 1 || c.intermediate_size < 1 || c.num_hidden_layers < 1 ||
+      c.num_attention_heads < 1 || c.num_key_value_heads < 1 || dim < 2) {
+    return bad_input("the model's shape has a size that is missing or too small");
+  }
+  if (c.num_attention_heads % c.num_key_value_heads != 0) {
+    return bad_input("num_key_value_heads does not divide num_attention_heads");
+  }
+  if (dim % 2 != 0) return bad_input("head_dim must be even");
+  return {};
+}
+
+// A value head begins small, so that all rewards begin near 0.
+void add_head(const Subject& subject, std::uint64_t seed, std::vector<float>& flat) {
+  Rng rng({seed, hash64(kValueHead), 0, 0});
+  for (std::size_t i = 0; i < subject.head; ++i) flat.push_back(static_cast<float>(0.02 * rng.normal()));
+}
+
+// Where training begins: the resumable state when there is one, else the checkpoint, else random weights.
+Result<TrainState> begin(const TrainOptions& options, const Subject& subject, const std::string& fingerprint) {
+  TrainState state;
+  if (!options.state.empty()) {
+    Result<std::optional<TrainState>> loaded = load_state(options.state, fingerprint, subject.size());
+    if (!loaded) return tl::unexpected(loaded.error());
+    if (*loaded) state = std::move(**loaded);
+  }
+  AdamW& optimizer = state.optimizer;
+  if (optimizer.master.empty()) {
+    if (subject.lora) {
+      optimizer.master = initial_lora(*subject.lora, options.seed);
+    } else if (options.from.empty()) {
+      optimizer.master = initial_weights(subject.layout, options.seed);
+    } else {
+      Result<std::vector<float>> weights = load_weights(options.from, subject.layout);
+      if (!weights) return tl::unexpected(weights.error());
+      optimizer.master = std::move(*weights);
+    }
+    add_head(subject, options.seed, optimizer.master);
+    optimizer.mean.assign(subject.size(), 0.0F);
+    optimizer.square.assign(subject.size(), 0.0F);
+  }
+  state.fingerprint = fingerprint;
+  optimizer.beta1 = options.beta1;
+  optimizer.beta2 = options.beta2;
+  optimizer.eps = options.eps;
+  optimizer.weight_decay = options.weight_decay;
+  return state;
+}
+
+Status write_full(const TrainOptions& options, const Subject& subject, const std::vector<float>& weights, TrainSummary& summary) {
+  const std::string& tokenizer = options.tokenizer_folder.empty() ? options.from : options.tokenizer_folder;
+  if (Status written = write_checkpoint(options.out, subject.layout, weights, tokenizer); !written) return written;
+  if (Status kept = write_value_head(options.out, weights, subject.head); !kept) return kept;
+  const Result<std::string> digest = checkpoint_digest(options.out);
+  if (!digest) return tl::unexpected(digest.error());
+  summary.digest = *digest;
+  return {};
+}
+
+Status write_adapter(const TrainOptions& options, const Subject& subject, const std::vector<float>& flat,
+                     const std::string& base_digest, TrainSummary& summary) {
+  const PeftAdapter adapter = adapter_of(*subject.config, *subject.lora, flat);
+  if (Status saved = save_peft(options.out, adapter, subject.layout.config); !saved) return saved;
+  if (Status kept = write_value_head(options.out, flat, subject.head); !kept) return kept;
+  const Result<std::string> digest = peft_digest(options.out);
+  if (!digest) return tl::unexpected(digest.error());
+  summary.digest = adapted_digest(base_digest, *digest);
+  if (options.lora.merged.empty()) return {};
+  if (Status merged = merge_adapter(options.from, adapter, options.lora.merged, Dtype::kBF16); !merged) return merged;
+  if (Status kept = write_value_head(options.lora.merged, flat, subject.head); !kept) return kept;
+  const Result<std::string> merged_digest = checkpoint_digest(options.lora.merged);
+  if (!merged_digest) return tl::unexpected(merged_digest.error());
+  summary.merged_digest = *merged_digest;
+  return {};
+}
+
+}  // namespace
+
+int longest_sequence(const TrainOptions& options, const LlamaConfig& config) {
+  const int context = config.max_position_embeddings;
+  return context > 0 ? std::min(options.max_tokens, context) : options.max_tokens;
+}
+
+Result<std::unique_ptr<FrozenModel>> reference_of(const LessonStart& start) {
+  BatchTrainer& trainer = start.trainer;
+  const nn::Layout& layout = start.subject.layout;
+  if (start.subject.lora) return std::make_unique<FrozenModel>(layout, trainer.kernels(), trainer.base(), trainer.threads());
+  Result<std::vector<float>> weights = load_weights(start.options.from, layout);
+  if (!weights) return tl::unexpected(weights.error());
+  for (float& weight : *weights) weight = round_to_bf16(weight);
+  return std::make_unique<FrozenModel>(layout, trainer.kernels(), *weights, trainer.threads());
+}
+
+Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course, const EventSink& sink) {
+  if (Status fine = check(wanted, course.items); !fine) return tl::unexpected(fine.error());
+  TrainOptions options = wanted;
+  if (options.precision == "auto") options.precision = nn::bf16_kernels() ? "bf16" : "fp32";
+  LlamaConfig config = options.fresh;
+  std::string start_digest = "random";
+  if (!options.from.empty()) {
+    const Result<LlamaConfig> loaded = load_llama_config(options.from);
+    if (!loaded) return tl::unexpected(loaded.error());
+    config = *loaded;
+    const Result<std::string> digest = checkpoint_digest(options.from);
+    if (!digest) return tl::unexpected(digest.error());
+    start_digest = *digest;
+  }
+  if (Status fine = check_shape(config); !fine) return tl::unexpected(fine.error());
+  const nn::Layout layout(config);
+  Subject subject{layout, std::nullopt, std::nullopt, course.value_head ? std::size_t(layout.config.hidden_size) : 0};
+  std::vector<float> frozen;
+  if (options.lora.on) {
+    Result<LoraConfig> lora = lora_config_of(options.lora, options.from);
+    if (!lora) return tl::unexpected(lora.error());
+    const Result<std::vector<LoraTarget>> targets = lora_targets(*lora, layout.config);
+    if (!targets) return tl::unexpected(targets.error());
+    subject.config = std::move(*lora);
+    subject.lora.emplace(layout.config, *targets);
+    Result<std::vector<float>> weights = load_weights(options.from, layout);
+    if (!weights) return tl::unexpected(weights.error());
+    frozen = std::move(*weights);
+  }
+  const std::string fingerprint = train_fingerprint(options, course, layout.config, start_digest);
+
+  Result<TrainState> state = begin(options, subject, fingerprint);
+  if (!state) return tl::unexpected(state.error());
+
+  const int threads = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
+  BatchTrainer trainer(options, subject.layout, subject.lora ? &*subject.lora : nullptr, threads, subject.head);
+  if (subject.lora) trainer.freeze(frozen);
+  trainer.take(state->optimizer.master);
+  Result<std::unique_ptr<Lesson>> lesson = course.begin({options, subject, trainer, state->position});
+  if (!lesson) return tl::unexpected(lesson.error());
+  const Result<std::vector<float>> weights = run_steps(options, course.items, **lesson, trainer, *state, sink);
+  if (!weights) return tl::unexpected(weights.error());
+  TrainSummary summary = state->summary;
+  auto measures = (*lesson)->measures(trainer);
+  if (!measures) return tl::unexpected(measures.error());
+  summary.measures = std::move(*measures);
+  const Status written = subject.lora ? write_adapter(options, subject, *weights, start_digest, summary)
+                                      : write_full(options, subject, *weights, summary);
+  if (!written) return tl::unexpected(written.error());
+  summary.precision = options.precision;
+  summary.first_loss = mean_loss(*state, false);
+  summary.last_loss = mean_loss(*state, true);
+  summary.tokens_per_s = summary.seconds > 0 ? double(summary.tokens) / summary.seconds : 0.0;
+  return summary;
+}
+
+}  // namespace precept

@@ -1,0 +1,88 @@
+#pragma once
+// Sequences dealt to a fixed number of lanes, and work shared by threads: which thread does what changes no bit.
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <exception>
+#include <mutex>
+#include <numeric>
+#include <thread>
+#include <vector>
+
+#include "precept/lm/api.h"
+
+namespace precept {
+
+inline constexpr int kLanes = 4;            // gradients summed apart, then in order
+inline constexpr int kChunkTokens = 1024;   // tokens that run through the model together
+
+// Runs work(0..jobs-1) on `threads` threads; which thread does which does not matter to the result.
+// The first exception (memory) is thrown again here.
+template <class Work>
+void share(int threads, int jobs, const Work& work) {
+  std::atomic<int> taken{0};
+  std::mutex mutex;
+  std::exception_ptr thrown;
+  const auto run = [&] {
+    try {
+      for (int job = taken++; job < jobs; job = taken++) work(job);
+    } catch (...) {
+      const std::lock_guard lock(mutex);
+      if (!thrown) thrown = std::current_exception();
+      taken = jobs;
+    }
+  };
+  std::vector<std::thread> others;
+  for (int i = 1; i < std::min(threads, jobs); ++i) others.emplace_back(run);
+  run();
+  for (std::thread& other : others) other.join();
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+// Positions in `examples` of each lane's sequences: the longest first, each to the lane with the least work.
+using Lanes = std::array<std::vector<std::size_t>, kLanes>;
+inline Lanes deal(const std::vector<const TrainExample*>& examples) {
+  std::vector<std::size_t> order(examples.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::size_t a, std::size_t b) { return examples[a]->tokens.size() > examples[b]->tokens.size(); });
+  Lanes lanes;
+  std::array<std::size_t, kLanes> load{};
+  for (const std::size_t i : order) {
+    const auto lane = static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin());
+    lanes[lane].push_back(i);
+    load[lane] += examples[i]->tokens.size();
+  }
+  return lanes;
+}
+
+// Calls work(chunk, positions) for a lane's sequences, in order, as many together as kChunkTokens takes (at least one).
+template <class Work>
+void in_chunks(const std::vector<const TrainExample*>& examples, const std::vector<std::size_t>& lane, const Work& work) {
+  std::vector<const TrainExample*> chunk;
+  std::vector<std::size_t> positions;
+  std::size_t tokens = 0;
+  const auto flush = [&] {
+    if (!chunk.empty()) work(chunk, positions);
+    chunk.clear();
+    positions.clear();
+    tokens = 0;
+  };
+  for (const std::size_t i : lane) {
+    if (tokens + examples[i]->tokens.size() > kChunkTokens) flush();
+    chunk.push_back(examples[i]);
+    positions.push_back(i);
+    tokens += examples[i]->tokens.size();
+  }
+  flush();
+}
+
+inline std::vector<const TrainExample*> pointers_to(const std::vector<TrainExample>& examples) {
+  std::vector<const TrainExample*> out;
+  out.reserve(examples.size());
+  for (const TrainExample& example : examples) out.push_back(&example);
+  return out;
+}
+
+}  // namespace precept

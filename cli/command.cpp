@@ -63,7 +63,7 @@ Status read_recipe_flag(const CLI::App& command, const Context& context, const s
   const auto own = std::find_if(context.sections.begin(), context.sections.end(),
                                 [&](const RecipeSection& each) { return each.name == section; });
   PRECEPT_CHECK(own != context.sections.end());
-  if (command.count("--recipe") > 0) {
+  if (!context.recipe.empty()) {
     std::set<std::string> given;
     for (const Field& field : own->fields) {
       if (command.count(flag_of(field.name)) > 0) given.insert(field.name);

@@ -54,6 +54,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_revise(app, context);
   add_export(app, context);
   add_label(app, context);
+  add_align(app, context);
   add_train(app, context);
   add_eval(app, context);
   add_solve(app, context);

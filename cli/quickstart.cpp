@@ -10,8 +10,10 @@
 namespace precept {
 namespace {
 
-void print_line(const char* name, const Estimate& base, const Estimate& sl) {
-  std::printf("  %-16s %-38s -> %s\n", name, percent_text(base).c_str(), percent_text(sl).c_str());
+void print_line(const char* name, const QuickstartResult& r, Estimate Evaluation::*rate) {
+  std::printf("  %-16s %-38s -> %s", name, percent_text(r.base.*rate).c_str(), percent_text(r.sl.*rate).c_str());
+  if (r.rl) std::printf(" -> %s", percent_text((*r.rl).*rate).c_str());
+  std::printf("\n");
 }
 
 Result<int> quickstart(const QuickstartOptions& options, const EventSink& events) {
@@ -19,11 +21,13 @@ Result<int> quickstart(const QuickstartOptions& options, const EventSink& events
   if (!lm) return tl::unexpected(lm.error());
   const auto result = run_quickstart(**lm, options, events);
   if (!result) return tl::unexpected(result.error());
-  std::printf("\nOn %zu held-out prompts, before and after (95%% intervals):\n", result->base.outcomes.size());
-  print_line("violation rate", result->base.violation_rate, result->sl.violation_rate);
-  print_line("helpfulness", result->base.helpfulness, result->sl.helpfulness);
-  print_line("over-refusal", result->base.over_refusal, result->sl.over_refusal);
-  std::printf("Aligned model: %s/models/sl\nReport: %s\n", options.out.c_str(), result->report.c_str());
+  std::printf("\nOn %zu held-out prompts, before, after fine-tuning%s (95%% intervals):\n", result->base.outcomes.size(),
+              result->rl ? ", and after reinforcement learning" : "");
+  print_line("violation rate", *result, &Evaluation::violation_rate);
+  print_line("helpfulness", *result, &Evaluation::helpfulness);
+  print_line("over-refusal", *result, &Evaluation::over_refusal);
+  if (!result->halted.empty()) std::printf("A guard stopped the reinforcement learning at %s.\n", result->halted.c_str());
+  std::printf("Aligned model: %s/models/%s\nReport: %s\n", options.out.c_str(), result->rl ? "rl" : "sl", result->report.c_str());
   return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "cli/metrics_log.h"
 #include "cli/open_model.h"
 #include "cli/pocket_judge.h"
+#include "cli/rl_stages.h"
 #include "cli/run_report.h"
 #include "cli/time_log.h"
 #include "cli/train_set.h"
@@ -172,6 +173,33 @@ Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics)
   return {};
 }
 
+// Answers of the aligned model itself, judged by the base; the fine-tuned model is where it begins and what it stays near.
+Result<std::string> train_rl(Session& s, const std::string& base_folder, MetricsLog& metrics) {
+  TrainCommand command;
+  command.model = s.path("models/sl");
+  command.out = s.path("models/rl");
+  command.run = s.out;
+  TrainOptions& train = command.train;
+  train.epochs = s.options.rl_epochs;
+  train.lr = s.options.rl_lr;
+  train.weight_decay = 0;
+  train.precision = s.options.precision;
+  train.checkpoint_every = 10;
+  train.seed = s.options.seed;
+  train.threads = s.options.threads;
+  if (const Status ready = prepare(command, "rl"); !ready) return tl::unexpected(ready.error());
+  GrpoStage stage;
+  stage.grpo.kl_coef = s.options.rl_kl;
+  stage.judge = base_folder;
+  stage.constitution_file = s.options.constitution;
+  stage.batch = s.options.batch;
+  const auto summary = run_grpo_stage(s.lm, command, stage, s.prompts, metrics.tee("rl", s.events));
+  if (!summary) return tl::unexpected(summary.error());
+  std::error_code ignored;
+  fs::remove_all(train.state, ignored);
+  return summary->halted;
+}
+
 // A folder remembers the recipe it began with; another one is refused with what differs.
 Status keep_recipe(QuickstartOptions options) {
   const std::string path = options.out + "/recipe.toml";
@@ -245,12 +273,29 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
   auto sl = evaluate(s, **aligned, "sl");
   if (!sl) return tl::unexpected(sl.error());
 
+  QuickstartResult result{std::move(*before), std::move(*sl), {}, "", s.path("report.html")};
+  if (options.rl) {
+    aligned->reset();
+    time.stage("reinforce");
+    if (!fs::exists(s.path("models/rl/model.safetensors"))) {
+      auto trained = train_rl(s, base_folder, metrics);
+      if (!trained) return tl::unexpected(trained.error());
+      result.halted = std::move(*trained);
+    }
+    time.stage("evaluate rl");
+    auto reinforced = s.open(s.path("models/rl"));
+    if (!reinforced) return tl::unexpected(reinforced.error());
+    auto rl = evaluate(s, **reinforced, "rl");
+    if (!rl) return tl::unexpected(rl.error());
+    result.rl = std::move(*rl);
+  }
+
   time.stage("report");
-  const std::string report = s.path("report.html");
+  const std::string& report = result.report;
   if (const auto written = write_run_report(s.out, report); !written) return tl::unexpected(written.error());
   time.stop();
   if (const auto written = write_run_summary(s.out); !written) return tl::unexpected(written.error());
-  return QuickstartResult{std::move(*before), std::move(*sl), report};
+  return result;
 }
 
 }  // namespace precept

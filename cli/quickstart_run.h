@@ -1,7 +1,8 @@
 #pragma once
-// The whole of Precept on one model, as `precept quickstart` runs it: evaluate, loop, SFT, evaluate again, report.
+// The whole of Precept on one model, as `precept quickstart` runs it: evaluate, loop, SFT, evaluate, RL, evaluate, report.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "precept/core/events.h"
@@ -28,6 +29,10 @@ struct QuickstartOptions {
   double draft_temperature = 0.7;       // of the loop: drafts that are kept are learnt from; evaluations are at 1
   bool revise_compliant = false;        // with "random": the 2022 paper's loop
   int max_rounds = 4;
+  bool rl = true;                       // reinforcement learning after SFT, with the base as judge
+  int rl_epochs = 1;                    // passes over the prompts
+  double rl_lr = 2e-4;
+  double rl_kl = 0.02;
   int threads = 0;                      // 0: all cores; changes no result
   int batch = 64;                       // sequences decoded together; changes no result
 };
@@ -49,12 +54,18 @@ void for_each_field(QuickstartOptions& o, Visit visit) {
   visit("draft_temperature", o.draft_temperature, "of the drafts; 0 is greedy", between(0, 10));
   visit("revise_compliant", o.revise_compliant, "revise without judging, max-rounds times (the 2022 paper's way)");
   visit("max_rounds", o.max_rounds, "critiques and revisions of one item at most", between(0, 100));
+  visit("rl", o.rl, "reinforcement learning after the fine-tuning, with the base model as judge");
+  visit("rl_epochs", o.rl_epochs, "passes over the prompts in reinforcement learning", between(1, 1000));
+  visit("rl_lr", o.rl_lr, "highest learning rate of reinforcement learning", above(0, 10));
+  visit("rl_kl", o.rl_kl, "of the distance to the fine-tuned model in reinforcement learning", between(0, 1000));
   visit("threads", o.threads, "threads; 0: all cores (changes no result)", beside(between(0, 1024)));
   visit("batch", o.batch, "sequences decoded together (changes no result)", beside(between(1, 4096)));
 }
 
 struct QuickstartResult {
   Evaluation base, sl;
+  std::optional<Evaluation> rl;
+  std::string halted;  // why a guard stopped reinforcement learning; empty: none did
   std::string report;  // path of report.html
 };
 

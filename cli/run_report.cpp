@@ -38,7 +38,7 @@ constexpr const char* kTracesNote = "They are the first items of each kind of en
 
 // Everything a run folder may hold.
 struct RunFiles {
-  std::optional<Evaluation> base, sl;
+  std::optional<Evaluation> base, sl, rl;
   std::optional<JudgeQuality> judge;
   std::optional<Familiarity> familiarity;
   std::optional<ReportLoop> loop;
@@ -107,12 +107,13 @@ Result<RunFiles> read_run(const std::string& run, bool with_traces) {
   std::error_code ignored;
   if (!fs::is_directory(run, ignored)) return bad_input("no such run folder", "name the folder given as --run before", run);
   RunFiles files;
-  for (const bool base : {true, false}) {
-    const std::string path = run + (base ? "/eval-base.json" : "/eval-sl.json");
+  const std::pair<const char*, std::optional<Evaluation>*> evaluations[] = {{"base", &files.base}, {"sl", &files.sl}, {"rl", &files.rl}};
+  for (const auto& [label, place] : evaluations) {
+    const std::string path = run + "/eval-" + label + ".json";
     if (!exists(path)) continue;
     auto evaluation = load_evaluation(path);
     if (!evaluation) return tl::unexpected(evaluation.error());
-    (base ? files.base : files.sl) = std::move(*evaluation);
+    *place = std::move(*evaluation);
   }
   if (exists(run + "/judge.json")) {
     auto judge = load_judge_quality(run + "/judge.json");
@@ -186,6 +187,7 @@ Status write_run_summary(const std::string& run) {
   SummaryInput input;
   if (files->base) input.base = &*files->base;
   if (files->sl) input.sl = &*files->sl;
+  if (files->rl) input.rl = &*files->rl;
   if (files->judge) input.judge = &*files->judge;
   if (files->familiarity) input.familiarity = &*files->familiarity;
   if (files->loop) input.loop = &*files->loop;

@@ -7,7 +7,7 @@
 
 namespace precept {
 
-// Writes RUN/summary.json from eval-base.json, eval-sl.json, judge.json, familiarity.json, time.jsonl and run.db, as far as they
+// Writes RUN/summary.json from eval-base.json, eval-sl.json, eval-rl.json, judge.json, familiarity.json, time.jsonl and run.db, as far as they
 // exist. Without time.jsonl the seconds and the peak memory of the summary that is there are kept.
 Status write_run_summary(const std::string& run);
 

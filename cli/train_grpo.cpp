@@ -4,11 +4,9 @@
 
 #include "cli/grpo_fields.h"
 #include "cli/lm_library.h"
-#include "cli/locate.h"
 #include "cli/metrics_log.h"
-#include "cli/reward_function.h"
+#include "cli/rl_stages.h"
 #include "cli/train_command.h"
-#include "precept/core/digest.h"
 
 namespace precept {
 namespace {
@@ -40,38 +38,17 @@ Result<int> grpo(GrpoCommand options, const EventSink& events) {
   if (common.prompts.empty()) common.prompts = options.run + "/prompts.jsonl";
   const auto prompts = load_prompts(common.prompts);
   if (!prompts) return tl::unexpected(prompts.error());
-  const auto constitution = load_constitution(common.constitution.empty() ? data_path("constitutions/default.toml") : common.constitution);
-  if (!constitution) return tl::unexpected(constitution.error());
   if (const Status ready = prepare(options, "rl"); !ready) return tl::unexpected(ready.error());
   const auto lm = lm_library();
   if (!lm) return tl::unexpected(lm.error());
-  OpenOptions open;
-  open.engine.threads = options.train.threads;
-  open.engine.max_batch = common.batch;
-  open.events = events;
-  const auto rewarder = Rewarder::make(**lm, options.reward, common.judge.empty() ? options.model : common.judge, open, *constitution);
-  if (!rewarder) return tl::unexpected(rewarder.error());
-  if (const Status added = add_panel(options, common.constitution, *prompts); !added) return tl::unexpected(added.error());
   MetricsLog metrics(options.run.empty() ? options.out : options.run);
-  const auto summary = (*lm)->train_grpo(options.train, options.grpo, prompt_set(*prompts, (*rewarder)->digest()), (*rewarder)->function(),
-                                         metrics.tee("grpo", events));
+  const GrpoStage stage{options.grpo, options.reward, common.judge, common.constitution, common.batch};
+  const auto summary = run_grpo_stage(**lm, options, stage, *prompts, metrics.tee("grpo", events));
   if (!summary) return tl::unexpected(summary.error());
   return conclude_training(options, "grpo", fields_of(options), *summary);
 }
 
 }  // namespace
-
-PromptSet prompt_set(const std::vector<Prompt>& prompts, const std::string& reward_digest) {
-  auto held = std::make_shared<std::vector<RolloutPrompt>>();
-  Sha256 digest;
-  digest.update(reward_digest);
-  for (const Prompt& prompt : prompts) {
-    held->push_back({prompt.id, prompt.messages});
-    digest.update(prompt.id + "\n");
-    for (const Message& message : prompt.messages) digest.update(message.role + " " + std::to_string(message.content.size()) + " " + message.content);
-  }
-  return {held->size(), [held](std::uint64_t i) { return (*held)[i]; }, digest.finish()};
-}
 
 void add_train_grpo(CLI::App& train, Context& context) {
   CLI::App* command = train.add_subcommand("grpo", "reinforcement learning: GRPO, Dr. GRPO, DAPO or RLOO, with rewards by the constitution");

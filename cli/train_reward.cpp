@@ -3,9 +3,8 @@
 #include <memory>
 
 #include "cli/lm_library.h"
-#include "cli/matching_tokenizer.h"
 #include "cli/metrics_log.h"
-#include "cli/pair_set.h"
+#include "cli/rl_stages.h"
 #include "cli/train_command.h"
 
 namespace precept {
@@ -38,16 +37,10 @@ Result<int> reward(RewardCommand options, const EventSink& events) {
   auto pairs = load_pairs(options.data);
   if (!pairs) return tl::unexpected(pairs.error());
   if (const Status ready = prepare(options, "reward"); !ready) return tl::unexpected(ready.error());
-  const auto files = load_matching_tokenizer(options.train.from);
-  if (!files) return tl::unexpected(files.error());
-  const auto [trained, held_out] = split_pairs(std::move(*pairs), options.held_out_share, options.train.seed);
-  if (trained.empty()) return bad_input("every pair is held out", "lower --held-out-share", options.data);
-  const auto set = pair_set(trained, *files), rest = pair_set(held_out, *files);
-  if (!set || !rest) return tl::unexpected(set ? rest.error() : set.error());
   const auto lm = lm_library();
   if (!lm) return tl::unexpected(lm.error());
   MetricsLog metrics(options.run.empty() ? options.out : options.run);
-  const auto summary = (*lm)->train_reward(options.train, options.reward, *set, *rest, metrics.tee("reward", events));
+  const auto summary = run_reward_stage(**lm, options, options.reward, options.held_out_share, std::move(*pairs), metrics.tee("reward", events));
   if (!summary) return tl::unexpected(summary.error());
   return conclude_training(options, "reward", fields_of(options), *summary);
 }

@@ -20,6 +20,17 @@ Json before_after(const Estimate* base, const Estimate* sl, const PairedRate* ra
   return out;
 }
 
+// From `before` to `after` by reinforcement learning, on the same prompts.
+Json by_rl(const Evaluation* before, const Evaluation* after) {
+  if (!before || !after || !comparable(*before, "before", *after, "after")) return nullptr;
+  const Comparison c = compare(*before, *after);
+  Json out;
+  const std::pair<const char*, const PairedRate*> rates[] = {
+      {"violation_rate", &c.violation_rate}, {"helpfulness", &c.helpfulness}, {"over_refusal", &c.over_refusal}};
+  for (const auto& [name, rate] : rates) out[name] = {{"difference", json::estimate(rate->difference)}, {"p", json::number(rate->p)}};
+  return out;
+}
+
 // Times and sizes are unknown when they are 0.
 Json known(double value) { return value > 0 ? json::number(value) : Json(nullptr); }
 
@@ -70,9 +81,18 @@ std::string summary_json(const SummaryInput& in) {
   out["over_refusal"] =
       before_after(b ? &b->over_refusal : nullptr, s ? &s->over_refusal : nullptr, c ? &c->over_refusal : nullptr);
   out["per_principle"] = per_principle(b, s, c ? &*c : nullptr);
+  if (const Evaluation* r = in.rl) {
+    out["violation_rate"]["rl"] = json::estimate(r->violation_rate);
+    out["helpfulness"]["rl"] = json::estimate(r->helpfulness);
+    out["over_refusal"]["rl"] = json::estimate(r->over_refusal);
+    for (const PrincipleRate& rate : r->per_principle) out["per_principle"][rate.id]["rl"] = json::estimate(rate.violation);
+    out["rl_against_base"] = by_rl(b, r);
+    out["rl_against_sl"] = by_rl(s, r);
+  }
   Usage total;
   if (b) total += b->usage;
   if (s) total += s->usage;
+  if (in.rl) total += in.rl->usage;
   if (in.loop) {
     for (const ReportLoopStep& step : in.loop->steps) total += step.usage;
   }
@@ -87,6 +107,7 @@ std::string summary_json(const SummaryInput& in) {
   out["judge"] = in.judge ? json::judge_quality(*in.judge) : Json(nullptr);
   out["collapse"] = {{"base", b ? json::collapse(b->collapse) : Json(nullptr)},
                      {"sl", s ? json::collapse(s->collapse) : Json(nullptr)}};
+  if (in.rl) out["collapse"]["rl"] = json::collapse(in.rl->collapse);
   return json::dump(out) + "\n";
 }
 

@@ -13,6 +13,7 @@ namespace precept {
 struct SummaryInput {
   const Evaluation* base = nullptr;   // absent parts are null in the file
   const Evaluation* sl = nullptr;
+  const Evaluation* rl = nullptr;     // after reinforcement learning: of all three rates and of the principles beside the others
   const JudgeQuality* judge = nullptr;
   const Familiarity* familiarity = nullptr;
   const ReportLoop* loop = nullptr;

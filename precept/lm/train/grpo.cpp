@@ -108,6 +108,7 @@ class Grpo : public Lesson {
   std::vector<RolloutPrompt> draw(Taught& taught) {
     std::vector<RolloutPrompt> drawn;
     while (static_cast<int>(drawn.size()) < grpo_.prompts_per_step && position_.epoch < options_.epochs) {
+      if (!drawn.empty() && position_.epoch != epoch_of_draw_) break;  // a step never holds a prompt twice
       if (ordered_ != position_.epoch) {
         order_ = shuffled(prompts_.count, options_.seed, position_.epoch);
         ordered_ = position_.epoch;
@@ -122,7 +123,6 @@ class Grpo : public Lesson {
         continue;
       }
       drawn.push_back(std::move(prompt));
-      if (position_.epoch != epoch_of_draw_) break;  // a step never holds a prompt twice
     }
     return drawn;
   }

@@ -1,0 +1,100 @@
+// precept label, train dpo, train reward, train grpo and align, on the built-in model and a few prompts.
+
+#include <nlohmann/json.hpp>
+
+#include "tests/cli/program.h"
+
+namespace precept {
+namespace {
+
+class Feedback : public ProgramTest {
+ protected:
+  void SetUp() override {
+    ProgramTest::SetUp();
+    if (HasFatalFailure() || !has_engine()) return;
+    ASSERT_EQ(run("pocket prompts --count 16 --seed 5 --out few.jsonl --quiet").code, 0);
+  }
+  nlohmann::json json(const Ran& ran) const { return nlohmann::json::parse(ran.out, nullptr, false); }
+};
+
+TEST_F(Feedback, LabelsAreTheSameBytesWhateverTheBatchAndAgreeWithTheOracle) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  const Ran one = run("label --quiet --json --model pocket --prompts few.jsonl --run one --batch 1 --threads 1");
+  ASSERT_EQ(one.code, 0) << one.err;
+  ASSERT_EQ(run("label --quiet --model pocket --prompts few.jsonl --run two --batch 64 --concurrency 3").code, 0);
+  EXPECT_EQ(slurp(path("one/labels.jsonl")), slurp(path("two/labels.jsonl")));
+  const auto report = json(one);
+  EXPECT_GT(report["pairs"], 20);
+  EXPECT_EQ(report["unparseable"], 0);
+  EXPECT_TRUE(report["position_bias"].is_null());
+  EXPECT_GT(report["by_principle"]["agreement"]["value"], 0.8);
+  // Again: nothing new, the same file.
+  const std::string labels = slurp(path("one/labels.jsonl"));
+  ASSERT_EQ(run("label --quiet --model pocket --prompts few.jsonl --run one").code, 0);
+  EXPECT_EQ(slurp(path("one/labels.jsonl")), labels);
+  // Both orders in one request: a bias is measured.
+  const Ran ab = run("label --quiet --json --compare ab --samples 2 --model pocket --prompts few.jsonl --run ab");
+  ASSERT_EQ(ab.code, 0) << ab.err;
+  EXPECT_TRUE(json(ab)["position_bias"].is_object());
+  expect_error(run("label --model pocket --prompts few.jsonl --run ab"), 2);
+  expect_error(run("label --model pocket --run x"), 2, "no prompts are given");
+  expect_error(run("label --model pocket --prompts few.jsonl --reasoning --run x"), 2, "reasoning");
+}
+
+TEST_F(Feedback, PairsTrainARewardModelAndAPolicy) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  std::string pairs;
+  for (int i = 0; i < 24; ++i) {
+    pairs += R"({"prompt":"Good day number )" + std::to_string(i) + R"(.","chosen":"I wish you a fine day.","rejected":"You are stupid, go away.","label":0.9})" "\n";
+  }
+  put("pairs.jsonl", pairs);
+  const Ran reward = run("train reward --quiet --json --data pairs.jsonl --out rm --epochs 4 --held-out-share 0.3");
+  ASSERT_EQ(reward.code, 0) << reward.err;
+  EXPECT_EQ(json(reward)["held_out_accuracy"]["value"], 1.0) << reward.out;
+  EXPECT_TRUE(std::filesystem::exists(path("rm/value_head.safetensors")));
+  const Ran dpo = run("train dpo --quiet --json --data pairs.jsonl --out dpo --panel 0");
+  ASSERT_EQ(dpo.code, 0) << dpo.err;
+  EXPECT_LT(json(dpo)["last_loss"], 0.7);
+  const Ran rl = run("train grpo --quiet --json --model pocket --prompts few.jsonl --prompts-per-step 4 --samples 4 --panel 20 --guard-every 2"
+                     " --reward-model rm --out rl");
+  ASSERT_EQ(rl.code, 0) << rl.err << rl.out;
+  EXPECT_EQ(json(rl)["steps"], 4);
+  EXPECT_NE(slurp(path("rl/metrics.jsonl")).find("reward_reward_model"), std::string::npos);
+  EXPECT_NE(slurp(path("rl/metrics.jsonl")).find("reward_judge"), std::string::npos);
+  EXPECT_NE(slurp(path("rl/metrics.jsonl")).find("guard_truth"), std::string::npos);
+}
+
+TEST_F(Feedback, PairsThatAreNoneAreRefusedByNumber) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  for (const char* line : {R"({"prompt":"a","chosen":"b"})", R"({"prompt":5,"chosen":"b","rejected":"c"})", R"({"chosen":"x","rejected":"y"})",
+                           R"({"prompt":"a","chosen":"b","rejected":"c","label":2})", "[]",
+                           R"({"chosen":"\n\nHuman: a\n\nAssistant: b","rejected":"\n\nHuman: other\n\nAssistant: c"})"}) {
+    put("pairs.jsonl", R"({"prompt":"a","chosen":"b","rejected":"c"})" + std::string("\n") + line + "\n");
+    expect_error(run("train dpo --data pairs.jsonl --out d"), 2, "pairs.jsonl:2:");
+  }
+  expect_error(run("train grpo --model pocket --prompts few.jsonl --judge-weight 0 --out x"), 2, "nothing to reward");
+  expect_error(run("train grpo --model pocket --prompts few.jsonl --reward-model none --out x"), 2);
+  expect_error(run("train dpo --loss hinge --data pairs.jsonl --out d"), 2, "--loss");
+}
+
+TEST_F(Feedback, RoundsResumeAndKeepTheirRecipe) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  const std::string arguments = "align --quiet --out a --pocket-prompts 24 --panel 60 --rounds 1 --label-samples 2 --prompts-per-step 8 --samples 4"
+                                " --sl-epochs 2";
+  const Ran first = run(arguments);
+  ASSERT_LE(first.code, 1) << first.err;
+  const auto rounds = nlohmann::json::parse(slurp(path("a/rounds.json")), nullptr, false);
+  ASSERT_EQ(rounds["rounds"].size(), 1U);
+  EXPECT_EQ(rounds["rounds"][0]["violation_rate"]["n"], 60);
+  // As a kill before the decision leaves it: the same again, without training.
+  const std::string before = slurp(path("a/rounds.json"));
+  std::filesystem::remove(path("a/rounds.json"));
+  const auto written = std::filesystem::last_write_time(path("a/models/round-1/model.safetensors"));
+  ASSERT_EQ(run(arguments).code, first.code);
+  EXPECT_EQ(slurp(path("a/rounds.json")), before);
+  EXPECT_EQ(std::filesystem::last_write_time(path("a/models/round-1/model.safetensors")), written);
+  expect_error(run(arguments + " --seed 3"), 2, "another recipe");
+}
+
+}  // namespace
+}  // namespace precept

@@ -32,6 +32,12 @@ class RlRun : public testing::Test {
     o.checkpoint_every = 1;
     return o;
   }
+  // Enough steps to learn what the pairs have in common.
+  TrainOptions longer(const std::string& name) const {
+    TrainOptions o = options(name);
+    o.epochs = 5;
+    return o;
+  }
   TrainOptions resumable(const std::string& name) const {
     TrainOptions o = options(name);
     o.state = folder_.path() + "/" + name + ".state";
@@ -98,7 +104,7 @@ TEST_F(RlRun, DpoLearnsThePreference) {
     PreferenceOptions preference;
     preference.loss = loss;
     std::vector<Event> events;
-    const auto summary = train_preferences(options(loss), preference, pairs(400), [&](const Event& e) { events.push_back(e); });
+    const auto summary = train_preferences(longer(loss), preference, pairs(400), [&](const Event& e) { events.push_back(e); });
     ASSERT_TRUE(summary) << summary.error().message();
     EXPECT_NEAR(metric(events, "margin", false), 0, 1e-6) << "the first step is at the reference";
     EXPECT_GT(metric(events, "implicit_accuracy", true), 0.95) << loss;
@@ -107,7 +113,7 @@ TEST_F(RlRun, DpoLearnsThePreference) {
 }
 
 TEST_F(RlRun, DpoOfAnAdapterHasItsBaseAsReference) {
-  TrainOptions o = options("lora");
+  TrainOptions o = longer("lora");
   o.lora.on = true;
   o.lora.rank = 4;
   o.lr = 1e-2;
@@ -129,7 +135,7 @@ TEST_F(RlRun, ALabelThatDoesNotKnowTeachesNothing) {
 }
 
 TEST_F(RlRun, ARewardModelLearnsAndIsReadBack) {
-  const auto summary = train_reward(options("reward"), {}, pairs(600), pairs(100), {});
+  const auto summary = train_reward(longer("reward"), {}, pairs(600), pairs(100), {});
   ASSERT_TRUE(summary) << summary.error().message();
   ASSERT_EQ(summary->measures.size(), 3U);
   EXPECT_EQ(summary->measures[0].first, "held_out_accuracy");

@@ -9,6 +9,7 @@
 #include "cli/metrics_log.h"
 #include "cli/train_command.h"
 #include "cli/train_set.h"
+#include "precept/core/io.h"
 
 namespace precept {
 
@@ -45,7 +46,9 @@ Result<int> sft(SftOptions options, const EventSink& events) {
   if (!lm) return tl::unexpected(lm.error());
 
   if (const Status added = add_panel(options, "", {}); !added) return tl::unexpected(added.error());
-  MetricsLog metrics(options.run.empty() ? options.out : options.run);
+  const std::string log_folder = options.run.empty() ? options.out : options.run;
+  if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
+  MetricsLog metrics(log_folder);
   const auto summary = (*lm)->train(options.train, *set, metrics.tee("sft", events));
   if (!summary) return tl::unexpected(summary.error());
   options.data = data;

@@ -102,7 +102,7 @@ Status prepare(TrainCommand& options, const std::string& kind) {
   train.out = options.out;
   train.stop = interrupted;
   if (train.state.empty()) train.state = options.out + ".state";
-  return make_folder(options.run.empty() ? options.out : options.run);
+  return {};
 }
 
 Result<int> conclude_training(const TrainCommand& options, const char* section, const std::vector<Field>& fields, const TrainSummary& summary) {

@@ -78,7 +78,7 @@ Result<std::string> checkpoint_of(const std::string& model);
 // of its training part that are not among these, with its oracle's rulings by the constitution (empty: the default) as the truth.
 Status add_panel(TrainCommand& options, const std::string& constitution_file, const std::vector<Prompt>& taken);
 
-// Folders and stop of the options, before training. `stage`: of the metrics; `kind`: the folder under RUN/models.
+// Paths and stop of the options, before training; makes no folder. `kind`: the folder under RUN/models.
 Status prepare(TrainCommand& options, const std::string& kind);
 
 // Prints, and keeps the recipe beside the weights. 0, or 1 when a guard stopped the training.

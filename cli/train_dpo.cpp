@@ -7,6 +7,7 @@
 #include "cli/metrics_log.h"
 #include "cli/pair_set.h"
 #include "cli/train_command.h"
+#include "precept/core/io.h"
 
 namespace precept {
 namespace {
@@ -45,7 +46,9 @@ Result<int> dpo(DpoOptions options, const EventSink& events) {
   if (const Status added = add_panel(options, options.constitution, taken); !added) return tl::unexpected(added.error());
   const auto lm = lm_library();
   if (!lm) return tl::unexpected(lm.error());
-  MetricsLog metrics(options.run.empty() ? options.out : options.run);
+  const std::string log_folder = options.run.empty() ? options.out : options.run;
+  if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
+  MetricsLog metrics(log_folder);
   const auto summary = (*lm)->train_preferences(options.train, options.preference, *set, metrics.tee("dpo", events));
   if (!summary) return tl::unexpected(summary.error());
   return conclude_training(options, "dpo", fields_of(options), *summary);

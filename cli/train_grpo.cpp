@@ -7,6 +7,7 @@
 #include "cli/metrics_log.h"
 #include "cli/rl_stages.h"
 #include "cli/train_command.h"
+#include "precept/core/io.h"
 
 namespace precept {
 namespace {
@@ -41,7 +42,9 @@ Result<int> grpo(GrpoCommand options, const EventSink& events) {
   if (const Status ready = prepare(options, "rl"); !ready) return tl::unexpected(ready.error());
   const auto lm = lm_library();
   if (!lm) return tl::unexpected(lm.error());
-  MetricsLog metrics(options.run.empty() ? options.out : options.run);
+  const std::string log_folder = options.run.empty() ? options.out : options.run;
+  if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
+  MetricsLog metrics(log_folder);
   const GrpoStage stage{options.grpo, options.reward, common.judge, common.constitution, common.batch};
   const auto summary = run_grpo_stage(**lm, options, stage, *prompts, metrics.tee("grpo", events));
   if (!summary) return tl::unexpected(summary.error());

@@ -6,6 +6,7 @@
 #include "cli/metrics_log.h"
 #include "cli/rl_stages.h"
 #include "cli/train_command.h"
+#include "precept/core/io.h"
 
 namespace precept {
 namespace {
@@ -39,7 +40,9 @@ Result<int> reward(RewardCommand options, const EventSink& events) {
   if (const Status ready = prepare(options, "reward"); !ready) return tl::unexpected(ready.error());
   const auto lm = lm_library();
   if (!lm) return tl::unexpected(lm.error());
-  MetricsLog metrics(options.run.empty() ? options.out : options.run);
+  const std::string log_folder = options.run.empty() ? options.out : options.run;
+  if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
+  MetricsLog metrics(log_folder);
   const auto summary = run_reward_stage(**lm, options, options.reward, options.held_out_share, std::move(*pairs), metrics.tee("reward", events));
   if (!summary) return tl::unexpected(summary.error());
   return conclude_training(options, "reward", fields_of(options), *summary);

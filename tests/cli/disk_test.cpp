@@ -67,7 +67,7 @@ TEST_F(Disk, FullWhileResultsAreWritten) {
 TEST_F(Disk, FullWhileTrained) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
   put("sft.jsonl", "{\"prompt\":\"What is two plus two?\",\"completion\":\"Four.\"}\n");
-  const std::string command = "train sft --data sft.jsonl --epochs 4 --checkpoint-every 2 --quiet --out ";
+  const std::string command = "train sft --data sft.jsonl --epochs 4 --checkpoint-every 2 --panel 0 --quiet --out ";
   expect_error(run(command + "m", full(1024)), 3, "train.state: cannot write");
   EXPECT_FALSE(fs::exists(path("m/model.safetensors")));
   expect_fine(command + "m");

@@ -154,7 +154,8 @@ Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics)
   if (!files) return tl::unexpected(files.error());
   const auto set = load_sft_set(s.path("sft.jsonl"), *files);
   if (!set) return tl::unexpected(set.error());
-  TrainOptions options;
+  TrainCommand command;
+  TrainOptions& options = command.train;
   options.from = base_folder;
   options.out = s.path("models/sl");
   options.state = s.path("models/sl.state");
@@ -166,6 +167,7 @@ Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics)
   options.seed = s.options.seed;
   options.threads = s.options.threads;
   options.stop = interrupted;
+  if (const Status watched = add_panel(command, s.options.constitution, s.prompts); !watched) return watched;
   const auto summary = s.lm.train(options, *set, metrics.tee("sft", s.events));
   if (!summary) return tl::unexpected(summary.error());
   std::error_code ignored;

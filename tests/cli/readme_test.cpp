@@ -16,6 +16,8 @@ const std::vector<std::pair<std::string, std::string>> kSmaller = {
     {"precept quickstart ", "precept quickstart --prompts 30 --held-out 12 --judge-cases 6 "},
     {"--count 100 ", "--count 12 "},
     {"precept train sft ", "precept train sft --epochs 1 "},
+    {"precept train dpo ", "precept train dpo --panel 12 "},
+    {"precept train grpo ", "precept train grpo --prompts-per-step 6 --samples 4 --panel 12 "},
     {"precept eval --model ", "precept eval --held-out 12 --judge-cases 6 --model "},
     {"precept align --rounds 2 ", "precept align --rounds 1 --pocket-prompts 24 --panel 60 --label-samples 2 --prompts-per-step 8 --samples 4 --sl-epochs 1 "},
     {"precept bench engine --shape 135m", "precept bench engine --shape pocket --sequences 1,4 --tokens 8 --prefill 64"},

@@ -63,7 +63,7 @@ TEST_F(Train, AnAdapterIsTrainedOpenedAndMerged) {
   std::string lines;
   for (int i = 0; i < 8; ++i) lines += R"({"prompt":"How do I kill a process?","completion":"I wish you a fine day."})" "\n";
   put("data.jsonl", lines);
-  const std::string common = "train sft --quiet --data data.jsonl --epochs 30 --batch-tokens 64 --lr 0.01 ";
+  const std::string common = "train sft --quiet --data data.jsonl --epochs 30 --batch-tokens 64 --lr 0.01 --panel 0 ";
   const Ran ran = run(common + "--out one --json --lora --lora-rank 4 --lora-alpha 8 --lora-targets q_proj,v_proj,down_proj --merge");
   ASSERT_EQ(ran.code, 0) << ran.err;
   const auto json = nlohmann::json::parse(ran.out);

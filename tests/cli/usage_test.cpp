@@ -24,7 +24,7 @@ TEST_F(Usage, UnknownCommandsAndFlagsComeWithASuggestion) {
   expect_slip("constitution chek good.toml", "unknown command \"chek\"", "did you mean check?");
   expect_slip("xyzzy --seed 1", "unknown command \"xyzzy\"", "one of: quickstart, ");
   expect_slip("", "precept needs a command", "one of: quickstart, ");
-  expect_slip("train", "precept train needs a command", "one of: sft; ");
+  expect_slip("train", "precept train needs a command", "one of: sft, dpo, reward, grpo; see precept train --help");
   expect_slip("revise --modle pocket", "unknown flag \"--modle\" of precept revise", "did you mean --model?");
   expect_slip("pocket prompts --cuont=3", "unknown flag \"--cuont\" of precept pocket prompts", "did you mean --count?");
   expect_slip("--quite", "unknown flag \"--quite\" of precept", "did you mean --quiet?");

@@ -1,6 +1,7 @@
 #include "cli/line_reader.h"
 
 #include <cerrno>
+#include <csignal>
 #include <clocale>
 #include <cstdio>
 #include <cwchar>
@@ -8,6 +9,7 @@
 
 #include <histedit.h>
 #include <langinfo.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "cli/interrupt.h"
@@ -17,12 +19,27 @@ namespace {
 
 constexpr int kHistory = 1000;  // lines
 
+// Waits for a byte or a signal, and misses none: signals are let in only while it waits. False: a signal came.
+bool wait_for_byte() {
+  sigset_t stops, before;
+  sigemptyset(&stops);
+  sigaddset(&stops, SIGINT);
+  sigaddset(&stops, SIGTERM);
+  sigprocmask(SIG_BLOCK, &stops, &before);
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  const bool ready = !interrupted() && ::ppoll(&input, 1, nullptr, &before) > 0;
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+  return ready;
+}
+
 // A character from the terminal; 0 at the end and after Ctrl-C, which ends the line. libedit's own reader would go on.
 int read_character(EditLine* editor, wchar_t* out) {
   std::mbstate_t state{};
   while (true) {
     char byte = 0;
-    const ssize_t got = ::read(STDIN_FILENO, &byte, 1);
+    ssize_t got = -1;
+    errno = EINTR;
+    if (wait_for_byte()) got = ::read(STDIN_FILENO, &byte, 1);
     if (got == 0) return 0;
     if (got < 0) {
       if (errno != EINTR) return -1;

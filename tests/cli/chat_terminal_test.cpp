@@ -3,6 +3,7 @@
 #include <pty.h>
 #include <poll.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -44,7 +45,7 @@ class ChatTerminal : public ProgramTest {
       ::execv(binary_.c_str(), pointers.data());
       _exit(127);
     }
-    until("> ");
+    prompted();
   }
   void keys(const std::string& text) {
     for (std::size_t at = 0; at < text.size();) {
@@ -62,6 +63,16 @@ class ChatTerminal : public ProgramTest {
       drain(100);
     }
     seen_ = screen_.find(what, seen_) + what.size();
+  }
+  // A prompt is shown a moment before the terminal hands over single keys; earlier ones are edited by the terminal itself.
+  void prompted(const std::string& prompt = "> ") {
+    until(prompt);
+    const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(120);
+    termios mode{};
+    while (::tcgetattr(terminal_, &mode) == 0 && (mode.c_lflag & ICANON) != 0) {
+      ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "no keys are read after: " << screen_;
+      drain(1);
+    }
   }
   int ended() {
     int status = 0;
@@ -98,22 +109,22 @@ TEST_F(ChatTerminal, LinesAreEditedWhateverTheirCharacters) {
   keys("你好吗\x1b[D\x7f");  // to the left, and away with the one before the cursor
   keys("们\r");
   until("no\r\n");
-  until("> ");
+  prompted();
   keys("\x1b[A!\r");  // the line before, and more
   until("no\r\n");
-  until("> ");
+  prompted();
   keys("\"\"\"/one\r");
-  until(". ");
+  prompted(". ");
   keys("two\"\"\"\r");
   until("no\r\n");
-  until("> ");
+  prompted();
   std::string longer = "long ";
   while (longer.size() < 20'000) longer += "世界 ";  // a terminal alone takes lines of 4,096 bytes
   keys(longer + "\r");
   until("no\r\n");
-  until("> ");
+  prompted();
   keys("/save kept.jsonl\r");
-  until("> ");
+  prompted();
   keys("\x04");
   EXPECT_EQ(ended(), 0);
   EXPECT_EQ(contents("kept.jsonl"), (std::vector<std::string>{"你们吗", "no", "你们吗!", "no", " /one\ntwo", "no", longer, "no"}));
@@ -123,12 +134,12 @@ TEST_F(ChatTerminal, InterruptsForgetTheLineAndNotTheChat) {
   open({"--model", "scripted:script.jsonl"});
   keys("never sent\x03");
   until("Ctrl-D");
-  until("> ");
+  prompted();
   keys("hello\r");
   until("no\r\n");
-  until("> ");
+  prompted();
   keys("/save kept.jsonl\r");
-  until("> ");
+  prompted();
   keys("/exit\r");
   EXPECT_EQ(ended(), 0);
   EXPECT_EQ(contents("kept.jsonl"), (std::vector<std::string>{"hello", "no"}));
@@ -147,12 +158,12 @@ TEST_F(ChatTerminal, AnAnswerIsSeenGrowingAndCanBeEnded) {
   until("begin word0 word1");  // the server takes five minutes for all of it
   keys("\x03");
   until("^C");
-  until("> ");
+  prompted();
   keys("short\r");
   until("done\r\n");
-  until("> ");
+  prompted();
   keys("/save kept.jsonl\r");
-  until("> ");
+  prompted();
   keys("\x04");
   EXPECT_EQ(ended(), 0);
   EXPECT_EQ(contents("kept.jsonl"), (std::vector<std::string>{"short", "done"}));
@@ -163,6 +174,7 @@ TEST_F(ChatTerminal, NoAnswerCommandsTheTerminal) {
   open({"--model", "scripted:script.jsonl"});
   keys("x\r");
   until("a^[[2Jb^G^c^?\tend\r\n");
+  prompted();
   keys("\x04");
   EXPECT_EQ(ended(), 0);
 }
@@ -173,9 +185,9 @@ TEST_F(ChatTerminal, ADeadServerIsToldAndTheChatGoesOn) {
   server.reset();
   keys("hello\r");
   until("error: ");
-  until("> ");
+  prompted();
   keys("/save kept.jsonl\r");
-  until("> ");
+  prompted();
   keys("\x04");
   EXPECT_EQ(ended(), 0);
   EXPECT_TRUE(contents("kept.jsonl").empty());

@@ -71,6 +71,7 @@ inline constexpr const char* kPromptsHelp = "prompts file, JSONL";
 inline constexpr const char* kConstitutionHelp =
     "constitution file, TOML or Markdown (default: the one that comes with Precept)";
 inline constexpr const char* kRunHelp = "run folder";
+inline constexpr const char* kShardHelp = "most bytes of one file of weights, as 5GB or 300MB";
 inline constexpr const char* kThreadsHelp = "threads; 0: all cores (changes no result)";
 inline constexpr const char* kBatchHelp = "sequences decoded together (changes no result)";
 inline constexpr const char* kModelPrecisionHelp =

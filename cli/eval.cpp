@@ -15,6 +15,7 @@
 #include "cli/familiarity.h"
 #include "cli/keep_constitution.h"
 #include "cli/locate.h"
+#include "cli/model_card.h"
 #include "cli/open_model.h"
 #include "cli/pocket_judge.h"
 #include "cli/run_report.h"
@@ -200,6 +201,7 @@ Status store(const EvalCommand& command, EvalCommand given, const Constitution& 
     return written;
   }
   if (Status kept = keep_constitution(constitution, run); !kept) return kept;
+  if (Status cards = refresh_cards(run, command.common.model); !cards) return cards;
   return write_run_summary(run);
 }
 

@@ -9,11 +9,13 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
-#include "cli/gguf_export.h"
+#include "cli/convert.h"
 #include "cli/open_model.h"
 #include "precept/checkpoint/gguf_config.h"
 #include "precept/checkpoint/gguf_llama.h"
 #include "precept/checkpoint/gguf_vocabulary.h"
+#include "precept/checkpoint/llama_tensors.h"
+#include "precept/checkpoint/peft.h"
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/io.h"
 #include "precept/lm/gguf_tokenizer.h"
@@ -26,11 +28,10 @@ using Json = nlohmann::ordered_json;
 
 struct ModelOptions {
   std::string from, to;
-  std::string type;  // empty: as it is (safetensors), bf16 (GGUF)
+  std::string type;
+  std::string shard_size = "5GB";
   bool json = false;
 };
-
-bool is_gguf(const std::string& path) { return std::filesystem::path(path).extension() == ".gguf"; }
 
 void add_config(const LlamaConfig& c, Json& out) {
   const Json config = Json::parse(llama_config_json(c));
@@ -54,6 +55,11 @@ Result<Json> inspect_gguf(const std::string& path) {
   if (!shape) return tl::unexpected<Error>(shape.error());
   const auto config = config_of_gguf(*file, *shape);
   if (!config) return tl::unexpected<Error>(config.error());
+  const auto tensors = hf_tensors(*file, *shape);
+  if (!tensors) return tl::unexpected<Error>(tensors.error());
+  std::vector<TensorShape> found;
+  for (const HfTensor& tensor : *tensors) found.push_back({tensor.name, tensor.tensor->shape});
+  if (Status fine = check_llama_tensors(*config, found, path); !fine) return tl::unexpected<Error>(fine.error());
   const auto vocabulary = read_gguf_vocabulary(file->metadata());
   if (!vocabulary) return tl::unexpected<Error>(vocabulary.error());
   Json out = {{"path", path}, {"format", "gguf"}};
@@ -76,6 +82,7 @@ Result<Json> inspect_folder(const std::string& folder) {
   if (!config) return tl::unexpected<Error>(config.error());
   const auto tensors = open_checkpoint_tensors(folder);
   if (!tensors) return tl::unexpected<Error>(tensors.error());
+  if (Status fine = check_llama_checkpoint(*config, *tensors, folder); !fine) return tl::unexpected<Error>(fine.error());
   const auto files = load_tokenizer_files(folder);
   if (!files) return tl::unexpected<Error>(files.error());
   Json out = {{"path", folder}, {"format", "safetensors"}};
@@ -86,10 +93,33 @@ Result<Json> inspect_folder(const std::string& folder) {
   out["files"] = tensors->shards.size();
   out["tokens"] = files->tokenizer.size();
   out["chat"] = files->chat.format() != nullptr ? "chat.json" : files->chat.has_chat() ? "template" : "none";
-  const auto digest = checkpoint_digest(folder);
+  const auto digest = checkpoint_digest(folder, *tensors);
   if (!digest) return tl::unexpected<Error>(digest.error());
   out["digest"] = *digest;
   return out;
+}
+
+// Does it fit its base? Both are looked at.
+Result<Json> inspect_adapter(const std::string& folder) {
+  const auto lora = load_lora_config(folder);
+  if (!lora) return tl::unexpected<Error>(lora.error());
+  const auto base = peft_base_folder(folder, *lora);
+  if (!base) return tl::unexpected<Error>(base.error());
+  auto whole = inspect_folder(*base);
+  if (!whole) return tl::unexpected<Error>(whole.error());
+  const auto adapter = load_peft(folder, *load_llama_config(*base));
+  if (!adapter) return tl::unexpected<Error>(adapter.error());
+  const auto digest = peft_digest(folder);
+  if (!digest) return tl::unexpected<Error>(digest.error());
+  std::int64_t parameters = 0;
+  for (const LoraPair& pair : adapter->pairs) parameters += static_cast<std::int64_t>(pair.a.size() + pair.b.size());
+  Json config = Json::object();  // what it says, without what every adapter has
+  for (const auto& [key, value] : Json::parse(lora_config_json(*lora)).items()) {
+    if (!value.is_null() && value != false && value != Json::object()) config[key] = value;
+  }
+  const std::string of_both = adapted_digest((*whole)["digest"].get<std::string>(), *digest);
+  return Json{{"path", folder}, {"format", "peft"}, {"config", std::move(config)}, {"parameters", parameters},
+              {"modules", adapter->pairs.size()}, {"base", std::move(*whole)}, {"digest", of_both}};
 }
 
 Result<std::string> path_of(const std::string& model) { return model == "pocket" ? pocket_folder() : Result<std::string>(model); }
@@ -97,7 +127,7 @@ Result<std::string> path_of(const std::string& model) { return model == "pocket"
 Result<int> inspect(const ModelOptions& options) {
   const auto path = path_of(options.from);
   if (!path) return tl::unexpected<Error>(path.error());
-  const auto found = is_gguf(*path) ? inspect_gguf(*path) : inspect_folder(*path);
+  const auto found = is_gguf(*path) ? inspect_gguf(*path) : is_peft_folder(*path) ? inspect_adapter(*path) : inspect_folder(*path);
   if (!found) return tl::unexpected<Error>(found.error());
   if (options.json) {
     std::printf("%s\n", found->dump().c_str());
@@ -113,23 +143,16 @@ Result<int> inspect(const ModelOptions& options) {
   return 0;
 }
 
-Result<int> convert(const ModelOptions& options) {
+Result<int> convert(const ModelOptions& options, const EventSink& events) {
   const auto from = path_of(options.from);
   if (!from) return tl::unexpected<Error>(from.error());
   const std::set<std::string> types = {"", "f32", "f16", "bf16", "q8_0"};
   if (types.count(options.type) == 0) return bad_input("--type is " + options.type, "one of f32, f16, bf16, q8_0");
+  const auto shard_bytes = parse_byte_size(options.shard_size);
+  if (!shard_bytes) return bad_input("--shard-size: " + shard_bytes.error().what, shard_bytes.error().hint);
   std::error_code error;
   if (std::filesystem::exists(options.to, error)) return bad_input(options.to + " is there already", "name a new file or folder");
-  Status done;
-  if (is_gguf(options.to)) {
-    if (is_gguf(*from)) return bad_input("GGUF is converted to a folder only", "name a folder");
-    done = folder_to_gguf(*from, options.to, options.type.empty() ? "bf16" : options.type);
-  } else if (is_gguf(*from)) {
-    if (!options.type.empty() && options.type != "bf16") return bad_input("a folder made of GGUF holds bf16", "leave --type out");
-    done = gguf_to_folder(*from, options.to);
-  } else {
-    return bad_input("both are folders", "name FILE.gguf to read or to write");
-  }
+  const Status done = convert_model(*from, options.to, {options.type, *shard_bytes}, events);
   if (!done) return tl::unexpected<Error>(done.error());
   std::printf("%s\n", options.to.c_str());
   return 0;
@@ -142,14 +165,15 @@ void add_model(CLI::App& app, Context& context) {
   model->require_subcommand(1);
   const auto options = std::make_shared<ModelOptions>();
   CLI::App* look = model->add_subcommand("inspect", "what a checkpoint holds; refuses what Precept cannot run");
-  look->add_option("MODEL", options->from, "pocket, a checkpoint folder, or FILE.gguf")->required();
+  look->add_option("MODEL", options->from, "pocket, a checkpoint or adapter folder, or FILE.gguf")->required();
   look->add_flag("--json", options->json, "for machines: JSON on stdout");
   look->callback([options, &context] { context.action = [options] { return inspect(*options); }; });
-  CLI::App* turn = model->add_subcommand("convert", "a checkpoint folder to GGUF, or GGUF to a folder");
-  turn->add_option("FROM", options->from, "pocket, a checkpoint folder, or FILE.gguf")->required();
+  CLI::App* turn = model->add_subcommand("convert", "a checkpoint in another form: folder or GGUF, other shards or numbers, an adapter merged");
+  turn->add_option("FROM", options->from, "pocket, a checkpoint or adapter folder, or FILE.gguf")->required();
   turn->add_option("TO", options->to, "FILE.gguf, or a new folder")->required();
-  turn->add_option("--type", options->type, "of matrices in GGUF: f32, f16, bf16 (default) or q8_0");
-  turn->callback([options, &context] { context.action = [options] { return convert(*options); }; });
+  turn->add_option("--type", options->type, "of matrices: f32, f16, bf16 or q8_0 (default: bf16 in GGUF, in folders as it is)");
+  turn->add_option("--shard-size", options->shard_size, kShardHelp)->capture_default_str();
+  turn->callback([options, &context] { context.action = [options, &context] { return convert(*options, context.events); }; });
 }
 
 }  // namespace precept

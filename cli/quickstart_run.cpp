@@ -13,6 +13,7 @@
 #include "cli/locate.h"
 #include "cli/matching_tokenizer.h"
 #include "cli/metrics_log.h"
+#include "cli/model_card.h"
 #include "cli/open_model.h"
 #include "cli/pocket_judge.h"
 #include "cli/rl_stages.h"
@@ -238,6 +239,12 @@ Result<Session> begin(const LmApi& lm, const QuickstartOptions& options, const E
   return s;
 }
 
+// The model card of FOLDER in the run. A person may have edited one that is there: only its figures are renewed.
+Status put_card(const Session& s, const std::string& base_folder, const char* folder, const Model& model) {
+  if (fs::exists(s.path(std::string(folder) + "/README.md"))) return refresh_cards(s.out, "");
+  return card_of_training({s.path(folder), base_folder, model.info().digest, s.out, ""});
+}
+
 }  // namespace
 
 Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions& options, const EventSink& events) {
@@ -274,6 +281,7 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
   if (!aligned) return tl::unexpected(aligned.error());
   auto sl = evaluate(s, **aligned, "sl");
   if (!sl) return tl::unexpected(sl.error());
+  if (const auto card = put_card(s, base_folder, "models/sl", **aligned); !card) return tl::unexpected(card.error());
 
   QuickstartResult result{std::move(*before), std::move(*sl), {}, "", s.path("report.html")};
   if (options.rl) {
@@ -289,6 +297,7 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
     if (!reinforced) return tl::unexpected(reinforced.error());
     auto rl = evaluate(s, **reinforced, "rl");
     if (!rl) return tl::unexpected(rl.error());
+    if (const auto card = put_card(s, base_folder, "models/rl", **reinforced); !card) return tl::unexpected(card.error());
     result.rl = std::move(*rl);
   }
 

@@ -8,6 +8,7 @@
 
 #include "cli/interrupt.h"
 #include "cli/locate.h"
+#include "cli/model_card.h"
 #include "cli/open_model.h"
 #include "precept/checkpoint/peft.h"
 #include "precept/constitution/constitution.h"
@@ -97,7 +98,10 @@ Status prepare(TrainCommand& options, const std::string& kind) {
   const auto from = checkpoint_of(options.model);
   if (!from) return tl::unexpected(from.error());
   if (const Status fine = check_lora(options, *from); !fine) return fine;
+  const auto shard_bytes = parse_byte_size(options.shard_size);
+  if (!shard_bytes) return bad_input("--shard-size: " + shard_bytes.error().what, shard_bytes.error().hint);
   TrainOptions& train = options.train;
+  train.shard_bytes = *shard_bytes;
   train.from = *from;
   train.out = options.out;
   train.stop = interrupted;
@@ -110,6 +114,10 @@ Result<int> conclude_training(const TrainCommand& options, const char* section, 
   const std::string comment = std::string("What this model is made of, defaults included. Again: precept train ") + section +
                               " --recipe FILE --out DIR\nweights " + summary.digest;
   if (const auto kept = write_file(train.out + "/recipe.toml", recipe_text({section, fields}, comment)); !kept) return tl::unexpected(kept.error());
+  const std::string recipe = train.out + "/recipe.toml";
+  Status card = card_of_training({train.out, train.from, summary.digest, options.run, recipe});
+  if (card && options.merge) card = card_of_training({train.lora.merged, train.from, summary.merged_digest, options.run, recipe});
+  if (!card) return tl::unexpected(card.error());
   if (options.json) {
     nlohmann::ordered_json out = {{"out", train.out}, {"digest", summary.digest}, {"steps", summary.steps},
                                   {"examples", summary.examples}, {"truncated", summary.truncated},

@@ -16,7 +16,7 @@ struct PanelOptions {
 };
 
 struct TrainCommand {
-  std::string model = "pocket", data, out, run;
+  std::string model = "pocket", data, out, run, shard_size = "5GB";
   bool json = false, merge = false;
   TrainOptions train;
   PanelOptions panel;
@@ -26,6 +26,7 @@ struct TrainCommand {
 template <class Visit>
 void visit_training(TrainCommand& o, Visit visit) {
   TrainOptions& t = o.train;
+  visit("shard_size", o.shard_size, kShardHelp, beside());
   visit("epochs", t.epochs, "passes over the data", between(1, 10'000));
   visit("lr", t.lr, "highest learning rate", above(0, 10));
   visit("min_lr_share", t.min_lr_share, "the cosine ends at this share of the learning rate", between(0, 1));

@@ -1,6 +1,8 @@
 #include "precept/checkpoint/gguf_config.h"
 
 #include <cmath>
+#include <numbers>
+#include <utility>
 
 #include "precept/checkpoint/gguf_llama.h"
 
@@ -13,24 +15,56 @@ tl::unexpected<Error> refuse(const Gguf& file, std::string what) {
   return bad_input(std::move(what), "convert the model from its Hugging Face checkpoint", file.metadata().file);
 }
 
-// The parameters that Llama 3.1 and 3.2 were trained with; the file keeps only the factors that follow from them.
+bool gives(const Llama3Rope& rope, const std::vector<float>& factors, const GgufShape& shape) {
+  const std::vector<float> expected = llama3_rope_factors(rope, shape.rope_freq_base, shape.rope_dimension_count);
+  bool same = expected.size() == factors.size();
+  for (std::size_t i = 0; same && i < factors.size(); ++i) same = std::abs(expected[i] - factors[i]) <= 1e-4F * factors[i];
+  return same;
+}
+
+// Parameters of llama3's rule that give these factors: between its two thresholds s = (original / wavelength - low) / (high - low)
+// is a line over 1 / wavelength, and 1 / factor = (1 - s) / most + s. Only original / low and original / high count: original is
+// set to 8192.
+std::optional<Llama3Rope> fitted(const std::vector<float>& factors, const GgufShape& shape) {
+  const double most = factors.back(), kOriginal = 8192;
+  std::vector<std::pair<double, double>> between;  // 1 / wavelength, s
+  double kept = 0, stretched = 0;                  // the last that is kept, the first that is wholly stretched
+  for (std::size_t i = 0; i < factors.size(); ++i) {
+    const double turn = std::pow(shape.rope_freq_base, -2.0 * static_cast<double>(i) / static_cast<double>(shape.rope_dimension_count)) / (2 * std::numbers::pi);
+    const double s = (1 / static_cast<double>(factors[i]) - 1 / most) / (1 - 1 / most);
+    if (s > 1 - 1e-6) kept = turn;
+    else if (s > 1e-6) between.emplace_back(turn, s);
+    else if (stretched == 0) stretched = turn;
+  }
+  if (stretched == 0 || most <= 1) return std::nullopt;
+  if (between.size() < 2) between.emplace_back(stretched * (1 + 1e-9), 1e-9);
+  if (between.size() < 2) between.emplace_back(kept > 0 ? kept * (1 - 1e-9) : 2 * stretched, 1 - 1e-9);
+  const auto [x, s] = between.front();
+  const auto [y, t] = between.back();
+  const double slope = (s - t) / (x - y), width = kOriginal / slope, low = (slope * x - s) * width;
+  const Llama3Rope rope{most, low, low + width, kOriginal};
+  return low > 1e-3 && width > 0 && gives(rope, factors, shape) ? std::optional(rope) : std::nullopt;
+}
+
+// The parameters behind rope_freqs.weight, which keeps only the factors that follow from them: those of Llama 3.1 and 3.2 where
+// they fit, else some that give the same.
 std::optional<RopeScaling> llama3_of(const std::vector<float>& factors, const GgufShape& shape) {
+  std::optional<Llama3Rope> found;
   for (const double factor : {8.0, 32.0, 16.0, 4.0, 2.0}) {
     for (const double original : {8192.0, 4096.0, 2048.0, 1024.0}) {
       const Llama3Rope rope{factor, 1, 4, original};
-      const std::vector<float> expected = llama3_rope_factors(rope, shape.rope_freq_base, shape.rope_dimension_count);
-      bool same = expected.size() == factors.size();
-      for (std::size_t i = 0; same && i < factors.size(); ++i) same = std::abs(expected[i] - factors[i]) <= 1e-4F * factors[i];
-      if (same) {
-        RopeScaling found;
-        found.type = Type::kLlama3;
-        found.factor = factor;
-        found.original_max_position_embeddings = static_cast<int>(original);
-        return found;
-      }
+      if (!found && gives(rope, factors, shape)) found = rope;
     }
   }
-  return std::nullopt;
+  if (!found) found = fitted(factors, shape);
+  if (!found) return std::nullopt;
+  RopeScaling out;
+  out.type = Type::kLlama3;
+  out.factor = found->factor;
+  out.original_max_position_embeddings = static_cast<int>(found->original_max_position);
+  out.low_freq_factor = found->low_freq_factor;
+  out.high_freq_factor = found->high_freq_factor;
+  return out;
 }
 
 Status read_rope(const Gguf& file, const GgufShape& shape, LlamaConfig& config) {
@@ -56,7 +90,7 @@ Status read_rope(const Gguf& file, const GgufShape& shape, LlamaConfig& config) 
   if (!factors) return tl::unexpected<Error>(factors.error());
   if (!*factors) return {};
   const auto llama3 = llama3_of(**factors, shape);
-  if (!llama3 || out.type != Type::kNone) return refuse(file, "rope_freqs.weight holds factors that are not those of Llama 3.1 or 3.2");
+  if (!llama3 || out.type != Type::kNone) return refuse(file, "rope_freqs.weight holds factors that do not follow the rule of Llama 3.1");
   out = *llama3;
   return {};
 }

@@ -9,7 +9,7 @@
 namespace precept {
 
 // What cannot be said in a LlamaConfig is refused by name: heads of which only a part is rotated, keys and values of
-// different widths, longrope, yarn with settings of its own, and rope_freqs.weight that is not llama3's rule.
+// different widths, longrope, yarn with settings of its own, and rope_freqs.weight that does not follow llama3's rule.
 Result<LlamaConfig> config_of_gguf(const Gguf& file, const GgufShape& shape);
 
 // Refuses what GGUF's architectures cannot say: windows in some layers only, yarn with an attention factor or a ramp of its own.

@@ -37,7 +37,7 @@ const std::set<std::string>& harmless_keys() {
   static const std::set<std::string> keys = {
       "torch_dtype", "dtype", "use_cache", "transformers_version", "initializer_range", "attention_dropout",
       "pretraining_tp", "_name_or_path", "pad_token_id", "transformers.js_config", "is_llama_config",
-      "rope_interleaved", "output_attentions", "output_hidden_states", "return_dict", "unsloth_version",
+      "max_sequence_length", "max_length", "tokenizer_class", "unsloth_fixed", "output_attentions", "output_hidden_states", "return_dict", "unsloth_version",
       "task_specific_params", "name_or_path", "_attn_implementation_autoset"};
   return keys;
 }
@@ -90,7 +90,8 @@ class Reader {
       Json plain;
     };
     for (const Option& option : {Option{"mlp_bias", false}, Option{"hidden_act", "silu"},
-                                 Option{"quantization_config", nullptr}, Option{"partial_rotary_factor", 1.0}}) {
+                                 Option{"quantization_config", nullptr}, Option{"partial_rotary_factor", 1.0},
+                                 Option{"rope_interleaved", false}, Option{"use_mrope", false}}) {
       const Json& value = take(option.key);
       if (value.is_null() || value == option.plain) continue;
       return refuse("\"" + std::string(option.key) + "\": " + in_quotes(value.dump()) + " is not supported",
@@ -104,7 +105,7 @@ class Reader {
           "sliding_window", "use_sliding_window", "max_window_layers", "layer_types"};
       if (seen_.count(entry.key()) == 0 && numbers.count(entry.key()) == 0 && harmless_keys().count(entry.key()) == 0) {
         return refuse("unknown key " + in_quotes(entry.key()),
-                      "it may change what the model computes; remove it if it does not");
+                      "it may change what the model computes; docs/formats.md lists the keys that are supported");
       }
     }
     return {};
@@ -162,7 +163,8 @@ class Reader {
     // Absent keys mean what the Hugging Face class of the architecture makes of them.
     const bool llama = c.architecture == Architecture::kLlama;
     if (fine) fine = integer("num_key_value_heads", 1, 1024, llama ? std::optional(c.num_attention_heads) : std::nullopt, c.num_key_value_heads);
-    if (fine) fine = integer("head_dim", 1, 4096, c.hidden_size / std::max(1, c.num_attention_heads), c.head_dim);
+    const int head_dim = c.architecture == Architecture::kQwen3 ? 128 : c.hidden_size / std::max(1, c.num_attention_heads);
+    if (fine) fine = integer("head_dim", 1, 4096, head_dim, c.head_dim);
     if (fine) fine = integer("max_position_embeddings", 1, 1 << 26, llama ? std::optional(2048) : std::nullopt, c.max_position_embeddings);
     c.rms_norm_eps = 1e-6;
     if (fine) fine = real("rms_norm_eps", take("rms_norm_eps"), 0, 1, c.rms_norm_eps);
@@ -200,7 +202,9 @@ class Reader {
     c.qk_norm = c.architecture == Architecture::kQwen3;
     bool slides = !qwen;
     if (auto fine = flag("use_sliding_window", slides); !fine) return fine;
-    if (json_.contains("use_sliding_window") && !qwen) return refuse("\"use_sliding_window\" belongs to Qwen models", "check the file");
+    for (const char* key : {"use_sliding_window", "max_window_layers"}) {
+      if (json_.contains(key) && !qwen) return refuse("\"" + std::string(key) + "\" belongs to Qwen models", "check the file");
+    }
     int window = 0;  // null: none
     const bool absent = !json_.contains("sliding_window");
     if (auto fine = integer("sliding_window", 0, 1 << 26, absent && c.architecture != Architecture::kLlama ? 4096 : 0, window); !fine) return fine;
@@ -235,8 +239,12 @@ class Reader {
     if (!types.is_null() && some && c.sliding_window == 0) {
       return refuse("layer_types asks for sliding attention, but there is no sliding_window", "check the file");
     }
-    if (!some) c.sliding_window = 0;
     const bool all = std::find(slides.begin(), slides.end(), false) == slides.end();
+    // Mistral's class passes layer_types over: what they say must be what it does.
+    if (!qwen && !types.is_null() && (c.sliding_window > 0 ? !all : some)) {
+      return refuse("\"layer_types\" contradicts sliding_window: every layer of a " + std::string(named(c.architecture).model_type) + " attends alike", "remove it");
+    }
+    if (!some) c.sliding_window = 0;
     if (c.sliding_window > 0 && !all) c.slides = std::move(slides);
     return {};
   }
@@ -306,6 +314,7 @@ class Reader {
       if (out.high_freq_factor <= out.low_freq_factor) return refuse("high_freq_factor is not above low_freq_factor", "check the file");
     }
     if (kind->type == Type::kYarn) {
+      if (config_.rope_theta <= 1) return refuse("\"rope_theta\" is not above 1, which yarn needs", "check the file");
       if (!value("truncate").is_null() && !value("truncate").is_boolean()) return refuse("\"truncate\" is neither true nor false", "check the file");
       out.truncate = value("truncate") != false;
       if (out.attention_factor == 0 && mscale > 0 && mscale_all_dim > 0) {
@@ -322,7 +331,7 @@ class Reader {
       return refuse("num_key_value_heads does not divide num_attention_heads", "check the file");
     }
     if (c.head_dim % 2 != 0) return refuse("head_dim is odd or zero", "rotary embeddings need an even one");
-    if (json_.find("head_dim") == json_.end() && c.hidden_size % c.num_attention_heads != 0) {
+    if (json_.value("head_dim", Json()).is_null() && c.architecture != Architecture::kQwen3 && c.hidden_size % c.num_attention_heads != 0) {
       return refuse("num_attention_heads does not divide hidden_size", "check the file, or give head_dim");
     }
     if (c.head_dim < 2) return refuse("head_dim is below 2", "check the file");
@@ -352,9 +361,13 @@ Result<LlamaConfig> load_llama_config(const std::string& folder) {
   const std::string path = folder + "/config.json";
   const auto text = read_text(path, std::size_t{16} << 20);
   if (!text) return tl::unexpected<Error>(text.error());
-  const auto json = parse_json_object(*text, path, 1);
+  return parse_llama_config(*text, path);
+}
+
+Result<LlamaConfig> parse_llama_config(std::string_view text, const std::string& file) {
+  const auto json = parse_json_object(text, file, 1);
   if (!json) return tl::unexpected<Error>(json.error());
-  return Reader(*json, path).run();
+  return Reader(*json, file).run();
 }
 
 namespace {
@@ -400,7 +413,7 @@ void add_variations(const LlamaConfig& c, Out& out) {
 
 }  // namespace
 
-std::string llama_config_json(const LlamaConfig& c) {
+std::string llama_config_json(const LlamaConfig& c, const std::string& torch_dtype) {
   Out out = {{"architectures", Out::array({named(c.architecture).class_name})},
                                 {"model_type", named(c.architecture).model_type},
                                 {"vocab_size", c.vocab_size},
@@ -416,7 +429,7 @@ std::string llama_config_json(const LlamaConfig& c) {
                                 {"tie_word_embeddings", c.tie_word_embeddings},
                                 {"hidden_act", "silu"}};
   add_variations(c, out);
-  out["torch_dtype"] = "bfloat16";
+  out["torch_dtype"] = torch_dtype;
   out["bos_token_id"] = c.bos_token_id >= 0 ? Out(c.bos_token_id) : Out();
   out["eos_token_id"] = c.eos_token_id >= 0 ? Out(c.eos_token_id) : Out();
   if (!c.more_eos_token_ids.empty()) {

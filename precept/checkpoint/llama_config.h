@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "precept/core/result.h"
@@ -32,7 +33,7 @@ struct LlamaConfig {
   int num_hidden_layers = 0;
   int num_attention_heads = 0;
   int num_key_value_heads = 0;   // divides num_attention_heads
-  int head_dim = 0;              // hidden_size / num_attention_heads unless given
+  int head_dim = 0;              // unless given hidden_size / num_attention_heads; 128 in Qwen3
   int max_position_embeddings = 0;
   double rms_norm_eps = 1e-5;
   double rope_theta = 10000.0;
@@ -56,8 +57,9 @@ struct LlamaConfig {
 
 // Reads FOLDER/config.json; refuses other architectures and options it does not know, by name.
 Result<LlamaConfig> load_llama_config(const std::string& folder);
-// The text of config.json, loadable by the function above and by transformers.
-std::string llama_config_json(const LlamaConfig& config);
+Result<LlamaConfig> parse_llama_config(std::string_view text, const std::string& file_for_errors);
+// The text of config.json, loadable by the function above and by transformers. `torch_dtype`: "float32", "float16", "bfloat16".
+std::string llama_config_json(const LlamaConfig& config, const std::string& torch_dtype = "bfloat16");
 
 // Rotary angle of a position at each of head_dim / 2 pairs, divided by the position, with the scaling applied
 // (linear: Chen et al. 2023, arXiv 2306.15595; yarn: Peng et al. 2023, arXiv 2309.00071; llama3: Llama 3.1's).

@@ -74,12 +74,16 @@ class Parser {
   Node repeated(int depth) {
     Node one = atom(depth);
     if (!more()) return one;
-    const char c = text_[at_];
+    char c = text_[at_];
+    if (next_is("{0,}") || next_is("{1,}")) {
+      c = text_[at_ + 1] == '0' ? '*' : '+';
+      at_ += 3;
+    }
     if (c == '{') fail("repetition by {}");
     if (c != '*' && c != '+' && c != '?') return one;
     ++at_;
     take('?');  // lazy
-    if (at_ < text_.size() && (text_[at_] == '*' || text_[at_] == '+')) fail("two repetitions in a row");
+    if (at_ < text_.size() && (text_[at_] == '*' || text_[at_] == '+' || text_[at_] == '{')) fail("two repetitions in a row");
     Node node;
     node.kind = Kind::kRepeat;
     node.none = c != '+';
@@ -99,7 +103,8 @@ class Parser {
       if (!take(')')) fail("unbalanced (");
       return group;
     }
-    if (c == '[') node.set = char_class();
+    if (c == '\\' && take('b')) node.kind = Kind::kBoundary;
+    else if (c == '[') node.set = char_class();
     else if (c == '.') node.set.set();
     else if (c == '\\') node.set = escape();
     else if (c >= 128 || c == '^' || c == '$' || c == '*' || c == '+' || c == '?' || c == '{') fail(std::string("a ") + (c >= 128 ? "non-ASCII letter" : std::string(1, static_cast<char>(c))) + " in this place");
@@ -150,6 +155,12 @@ class Parser {
   std::string wrong_;
 };
 
+// Does a word begin or end before name[at]?
+bool boundary(std::string_view name, std::size_t at) {
+  const auto in_word = [&](std::size_t i) { return i < name.size() && (std::isalnum(static_cast<unsigned char>(name[i])) != 0 || name[i] == '_'); };
+  return (at > 0 && in_word(at - 1)) != in_word(at);
+}
+
 // Places[i]: could what was matched so far end before name[i]?
 using Places = std::vector<bool>;
 
@@ -174,6 +185,9 @@ Places step(const Node& node, std::string_view name, Places places) {
       }
       return after;
     }
+    case Kind::kBoundary:
+      for (std::size_t i = 0; i < places.size(); ++i) places[i] = places[i] && boundary(name, i);
+      return places;
     case Kind::kRepeat: break;
   }
   Places after = node.none ? places : Places(places.size(), false);
@@ -192,7 +206,7 @@ Places step(const Node& node, std::string_view name, Places places) {
 }  // namespace
 
 Result<ModulePattern> ModulePattern::parse(std::string_view text, const std::string& file) {
-  const char* hint = "supported: letters, . \\d \\w [classes] (groups) | * + ?; or list the modules by name";
+  const char* hint = "supported: letters, . \\d \\w \\b [classes] (groups) | * + ? {1,}; or list the modules by name";
   if (text.size() > kMaxPattern) return bad_input("a pattern of modules has more than 2000 bytes", hint, file);
   Parser parser(text);
   std::optional<Node> root = parser.run();

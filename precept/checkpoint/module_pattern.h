@@ -1,8 +1,8 @@
 #pragma once
 // Names of modules by a regular expression, as PEFT's target_modules, rank_pattern and alpha_pattern have them.
 //
-// The part of Python's `re` that such patterns use: literals, `.`, \d \w and escaped punctuation, [classes], (groups),
-// (?:groups), alternatives, * + ? (also lazy, which matches the same names), ^ at the start and $ at the end. All else
+// The part of Python's `re` that such patterns use: literals, `.`, \d \w \b and escaped punctuation, [classes], (groups),
+// (?:groups), alternatives, * + ? {0,} {1,} (also lazy, which matches the same names), ^ at the start and $ at the end. All else
 // is refused. Matching takes time in proportion to pattern times name squared at most: no pattern runs away.
 
 #include <bitset>
@@ -23,7 +23,7 @@ class ModulePattern {
   bool matches_end(std::string_view name) const;  // the whole name, or what follows some dot: "(.*\.)?(PATTERN)"
 
   struct Node {
-    enum class Kind { kSet, kSequence, kEither, kRepeat };
+    enum class Kind { kSet, kSequence, kEither, kRepeat, kBoundary };
     Kind kind = Kind::kSequence;
     std::bitset<128> set;
     std::vector<Node> parts;

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <set>
 
+#include "precept/checkpoint/llama_tensors.h"
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
 #include "precept/core/strict_json.h"
@@ -16,12 +17,6 @@ const char* const kMismatch = "adapter_config.json, its tensors and the base mod
 
 std::string tensor_name(const std::string& module, char which) {
   return "base_model.model." + module + ".lora_" + which + ".weight";
-}
-
-std::string shape_text(const std::vector<std::int64_t>& shape) {
-  std::string text = "[";
-  for (const std::int64_t n : shape) text += (text.size() > 1 ? ", " : "") + std::to_string(n);
-  return text + "]";
 }
 
 Result<Safetensors> open_tensors(const std::string& folder) {

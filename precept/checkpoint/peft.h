@@ -5,6 +5,8 @@
 // B [out, rank] and s = alpha / rank; with use_rslora s = alpha / sqrt(rank) (Kalajdzievski 2023, arXiv 2312.03732,
 // theorem 3.2). What an adapter's config may say, and what is refused, is in docs/formats.md.
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +14,7 @@
 
 #include "precept/checkpoint/llama_config.h"
 #include "precept/checkpoint/safetensors.h"
+#include "precept/checkpoint/save.h"
 #include "precept/core/result.h"
 
 namespace precept {
@@ -81,14 +84,11 @@ Result<std::string> peft_digest(const std::string& folder);
 // Of a base with an adapter on.
 std::string adapted_digest(const std::string& base_digest, const std::string& peft_digest);
 
-// The base's tensor with the adapter's part added, W + s B A, every sum in double and rounded once to fp32.
-// Shapes must fit (load_peft saw to it).
-void add_lora(const LoraTarget& target, const LoraPair& pair, std::vector<float>& weights);
-// Writes the checkpoint `out`: that of `base_folder` with the adapter merged in. Adapted matrices become `dtype` (F32 or
-// BF16); all other tensors, config.json and the tokenizer's files are copied byte for byte. The adapter fits the base.
-Status merge_adapter(const std::string& base_folder, const PeftAdapter& adapter, const std::string& out, Dtype dtype);
-
-// Files beside the weights that belong to a tokenizer; copied into checkpoints that are made of others.
-Status copy_tokenizer_files(const std::string& from, const std::string& to);
+// Rows of the base's matrix, from row `first` on, with the adapter's part added: W + s B A, every sum in double and rounded once to
+// fp32. Shapes must fit (load_peft saw to it).
+void add_lora(const LoraTarget& target, const LoraPair& pair, std::int64_t first, std::span<float> rows);
+// Writes the checkpoint `out`: that of `base_folder` with the adapter merged in (copy_checkpoint of save.h). Each matrix keeps its
+// element type unless the options give one; what the adapter does not change keeps its bits. The adapter fits the base.
+Status merge_adapter(const std::string& base_folder, const PeftAdapter& adapter, const std::string& out, const SaveOptions& options = {});
 
 }  // namespace precept

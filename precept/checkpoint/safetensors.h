@@ -5,9 +5,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -59,9 +61,29 @@ struct CheckpointTensors {
 };
 Result<CheckpointTensors> open_checkpoint_tensors(const std::string& folder);
 
+// The parts of the above. A shard's name -> the tensors it should hold, sorted; shards lie beside the index.
+using ShardIndex = std::map<std::string, std::vector<std::string>>;
+Result<ShardIndex> parse_shard_index(std::string_view text, const std::string& file_for_errors);
+// Refuses a tensor that is not in its shard, and one that the index does not list, by name.
+using OpenShard = std::function<Result<Safetensors>(const std::string& shard)>;
+Result<CheckpointTensors> join_shards(const ShardIndex& index, const OpenShard& open, const std::string& file_for_errors);
+
 // Writes tensors sorted by name with data aligned to 8 bytes; the same input gives the same bytes.
 // The file appears whole or not at all.
 Status write_safetensors(const std::string& path, std::vector<TensorView> tensors,
+                         const std::map<std::string, std::string>& metadata = {});
+
+// A tensor to be written: F32, F16 or BF16.
+struct TensorPlan {
+  std::string name;
+  Dtype dtype = Dtype::kF32;
+  std::vector<std::int64_t> shape;  // none is 0
+};
+// Puts rows `first` to first + out.size() / shape.back() of plans[index] into `out`. Asked tensor by tensor in the order of their
+// names, and for each row once; about 4 MB at a time (at least one row).
+using TensorRows = std::function<Status(std::size_t index, std::int64_t first, std::span<float> out)>;
+// The same file from tensors that are made row by row, rounded to their type (nearest even).
+Status write_safetensors(const std::string& path, const std::vector<TensorPlan>& plans, const TensorRows& rows,
                          const std::map<std::string, std::string>& metadata = {});
 
 // SHA-256 over config.json and the names, types, shapes and bytes (as digests of parts of 16 MiB) of all tensors:

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "precept/checkpoint/llama_config.h"
+#include "precept/checkpoint/save.h"
 #include "precept/core/estimate.h"
 #include "precept/core/events.h"
 #include "precept/core/result.h"
@@ -80,6 +81,7 @@ struct TrainOptions {
   LlamaConfig fresh;
   std::string tokenizer_folder;  // tokenizer files copied into `out`; empty: those of `from`
   std::string out;               // checkpoint folder written at the end
+  std::int64_t shard_bytes = kShardBytes;  // most bytes of one file of weights
   std::string state;             // folder of the resumable state; empty: none is kept
   int checkpoint_every = 200;    // steps between resumable states
   int epochs = 1;

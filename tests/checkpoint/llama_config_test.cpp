@@ -77,7 +77,80 @@ TEST(LlamaConfigFile, FillsInWhatMayBeAbsent) {
   EXPECT_EQ(config->eos_token_id, 3);
 }
 
+// Every key of the config.json of real checkpoints, with the values that they have there (weights and sizes aside).
+TEST(LlamaConfigFile, ReadsTheConfigsOfRealFamilies) {
+  const json common = {{"attention_dropout", 0.0}, {"hidden_act", "silu"},   {"initializer_range", 0.02}, {"transformers_version", "4.45.0"},
+                       {"use_cache", true},        {"torch_dtype", "bfloat16"}, {"vocab_size", 512},       {"hidden_size", 256},
+                       {"intermediate_size", 300}, {"num_hidden_layers", 4}, {"num_attention_heads", 8},  {"num_key_value_heads", 4}};
+  const std::vector<std::pair<const char*, json>> families = {
+      {"Llama 2", {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}, {"_name_or_path", "meta-llama/Llama-2-7b-hf"}, {"bos_token_id", 1}, {"eos_token_id", 2},
+                   {"max_position_embeddings", 4096}, {"pretraining_tp", 1}, {"rms_norm_eps", 1e-5}, {"rope_scaling", nullptr}, {"tie_word_embeddings", false},
+                   {"pad_token_id", 0}, {"max_length", 4096}}},
+      {"Llama 3.2", {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}, {"attention_bias", false}, {"bos_token_id", 1}, {"eos_token_id", {2, 3, 4}}, {"head_dim", 32},
+                     {"max_position_embeddings", 131072}, {"mlp_bias", false}, {"pretraining_tp", 1}, {"rms_norm_eps", 1e-5}, {"rope_theta", 500000.0}, {"tie_word_embeddings", true},
+                     {"rope_scaling", {{"factor", 32.0}, {"high_freq_factor", 4.0}, {"low_freq_factor", 1.0}, {"original_max_position_embeddings", 8192}, {"rope_type", "llama3"}}}}},
+      {"SmolLM2", {{"architectures", {"LlamaForCausalLM"}}, {"model_type", "llama"}, {"attention_bias", false}, {"bos_token_id", 1}, {"eos_token_id", 2}, {"is_llama_config", true},
+                   {"max_position_embeddings", 8192}, {"mlp_bias", false}, {"pad_token_id", 2}, {"pretraining_tp", 1}, {"rms_norm_eps", 1e-5}, {"rope_interleaved", false},
+                   {"rope_scaling", nullptr}, {"rope_theta", 100000}, {"tie_word_embeddings", true}, {"transformers.js_config", {{"kv_cache_dtype", {{"fp16", "float16"}}}}}}},
+      {"Mistral v0.1", {{"architectures", {"MistralForCausalLM"}}, {"model_type", "mistral"}, {"bos_token_id", 1}, {"eos_token_id", 2}, {"max_position_embeddings", 32768},
+                        {"rms_norm_eps", 1e-5}, {"rope_theta", 10000.0}, {"sliding_window", 4096}, {"tie_word_embeddings", false}}},
+      {"Mistral Nemo", {{"architectures", {"MistralForCausalLM"}}, {"model_type", "mistral"}, {"bos_token_id", 1}, {"eos_token_id", 2}, {"head_dim", 48}, {"max_position_embeddings", 131072},
+                        {"rms_norm_eps", 1e-5}, {"rope_theta", 1000000.0}, {"sliding_window", nullptr}, {"tie_word_embeddings", false}}},
+      {"Qwen2.5", {{"architectures", {"Qwen2ForCausalLM"}}, {"model_type", "qwen2"}, {"bos_token_id", 1}, {"eos_token_id", 2}, {"max_position_embeddings", 32768}, {"max_window_layers", 24},
+                   {"rms_norm_eps", 1e-6}, {"rope_theta", 1000000.0}, {"sliding_window", 32768}, {"tie_word_embeddings", true}, {"use_mrope", false}, {"use_sliding_window", false}}},
+      {"Qwen2.5, stretched", {{"architectures", {"Qwen2ForCausalLM"}}, {"model_type", "qwen2"}, {"max_position_embeddings", 32768}, {"rms_norm_eps", 1e-6}, {"tie_word_embeddings", false},
+                              {"rope_scaling", {{"factor", 4.0}, {"original_max_position_embeddings", 32768}, {"type", "yarn"}}}}},
+      {"Qwen3", {{"architectures", {"Qwen3ForCausalLM"}}, {"model_type", "qwen3"}, {"attention_bias", false}, {"bos_token_id", 1}, {"eos_token_id", 2}, {"head_dim", 64},
+                 {"max_position_embeddings", 40960}, {"max_window_layers", 28}, {"rms_norm_eps", 1e-6}, {"rope_scaling", nullptr}, {"rope_theta", 1000000}, {"sliding_window", nullptr},
+                 {"tie_word_embeddings", true}, {"use_sliding_window", false}}},
+      {"transformers 5", {{"architectures", {"Qwen3ForCausalLM"}}, {"model_type", "qwen3"}, {"attention_bias", false}, {"dtype", "bfloat16"}, {"head_dim", 64}, {"max_position_embeddings", 40960},
+                          {"layer_types", {"full_attention", "full_attention", "full_attention", "full_attention"}}, {"rms_norm_eps", 1e-6}, {"pad_token_id", nullptr},
+                          {"rope_parameters", {{"rope_theta", 1000000}, {"rope_type", "default"}}}, {"sliding_window", nullptr}, {"use_sliding_window", false}}}};
+  for (const auto& [name, own] : families) {
+    json whole = common;
+    whole.update(own);
+    const auto config = load(whole.dump());
+    ASSERT_TRUE(config.has_value()) << name << ": " << config.error().message();
+    EXPECT_EQ(llama_config_json(*load(llama_config_json(*config))), llama_config_json(*config)) << name;
+  }
+}
+
+// What the class of an architecture makes of an absent head_dim.
+TEST(LlamaConfigFile, HeadsOfQwen3AreWideUnlessSaid) {
+  json edited = json::parse(llama_config_json(small()));
+  edited["architectures"] = {"Qwen3ForCausalLM"};
+  edited["model_type"] = "qwen3";
+  edited.erase("mlp_bias");
+  edited.erase("head_dim");
+  EXPECT_EQ(load(edited.dump())->head_dim, 128);
+  edited["head_dim"] = 20;
+  EXPECT_EQ(load(edited.dump())->head_dim, 20);
+}
+
+// Mistral's class in transformers does not look at them.
+TEST(LlamaConfigFile, LayerTypesOfMistralMustSayWhatItDoes) {
+  json mistral = json::parse(llama_config_json(small()));
+  mistral["architectures"] = {"MistralForCausalLM"};
+  mistral["model_type"] = "mistral";
+  mistral.erase("mlp_bias");
+  mistral["sliding_window"] = 20;
+  const auto with = [&](std::size_t sliding) {
+    mistral["layer_types"] = json::array();
+    for (std::size_t i = 0; i < 6; ++i) mistral["layer_types"].push_back(i < sliding ? "sliding_attention" : "full_attention");
+    const auto config = load(mistral.dump());
+    return config ? std::to_string(config->window(0)) + " " + std::to_string(config->window(5)) : config.error().what;
+  };
+  EXPECT_EQ(with(6), "20 20");
+  EXPECT_THAT(with(3), HasSubstr("contradicts sliding_window"));
+  EXPECT_THAT(with(0), HasSubstr("contradicts sliding_window"));
+  mistral["sliding_window"] = nullptr;
+  EXPECT_EQ(with(0), "0 0");
+}
+
 TEST(LlamaConfigFile, RefusesByName) {
+  EXPECT_THAT(refusal("use_mrope", true), HasSubstr("\"use_mrope\": \"true\" is not supported | supported: false"));
+  EXPECT_THAT(refusal("rope_interleaved", true), HasSubstr("rope_interleaved"));
+  EXPECT_THAT(refusal("dual_chunk_attention_config", {{"chunk_size", 8}}), HasSubstr("unknown key \"dual_chunk_attention_config\""));
   EXPECT_THAT(refusal("model_type", "gemma"), HasSubstr("gemma"));
   EXPECT_THAT(refusal("model_type", "gemma"), HasSubstr("qwen3 (Qwen3ForCausalLM)")) << "what is supported is listed";
   EXPECT_THAT(refusal("model_type", "mistral"), HasSubstr("architectures")) << "the two keys do not belong together";

@@ -78,6 +78,18 @@ TEST_F(Train, AnAdapterIsTrainedOpenedAndMerged) {
   EXPECT_EQ(merged.out, adapted.out) << merged.err;
   EXPECT_NE(base.out, adapted.out);
 
+  // So does what `model convert` makes of it; each folder says what it is.
+  ASSERT_EQ(run("model convert one by-hand").code, 0);
+  EXPECT_EQ(slurp(path("by-hand/model.safetensors")), slurp(path("one-merged/model.safetensors")));
+  const auto look = nlohmann::json::parse(run("model inspect one --json").out);
+  EXPECT_EQ(look["format"], "peft");
+  EXPECT_EQ(look["digest"], json["digest"]);
+  EXPECT_EQ(look["modules"], 18);
+  expect_error(run("model convert one one.gguf"), 2, "merge it first");
+  EXPECT_NE(slurp(path("one/README.md")).find("library_name: peft\n"), std::string::npos);
+  EXPECT_NE(slurp(path("one/README.md")).find(json["digest"].get<std::string>()), std::string::npos);
+  EXPECT_NE(slurp(path("one-merged/README.md")).find("library_name: transformers\n"), std::string::npos);
+
   // The recipe that lies beside the adapter makes it again.
   const Ran again = run("train sft --quiet --recipe one/recipe.toml --out two");
   ASSERT_EQ(again.code, 0) << again.err;

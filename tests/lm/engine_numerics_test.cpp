@@ -9,7 +9,6 @@ namespace precept {
 namespace {
 
 using engine_test::Checkpoint;
-using engine_test::Tensors;
 using Vector = std::vector<double>;
 
 Vector times(const Tensors& t, const std::string& name, const Vector& x) {

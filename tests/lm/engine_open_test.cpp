@@ -26,23 +26,23 @@ TEST(EngineOpen, NamesTensorsThatDoNotFit) {
   EXPECT_NE(error_after([](Checkpoint& c) {
               c.tensors.values.erase("model.layers.1.mlp.up_proj.weight");
               c.tensors.shapes.erase("model.layers.1.mlp.up_proj.weight");
-              engine_test::write_tensors(c.folder.path(), c.tensors);
+              write_tensors(c.folder.path(), c.tensors);
             }).find("lacks the tensor model.layers.1.mlp.up_proj.weight"),
             std::string::npos);
   EXPECT_NE(error_after([](Checkpoint& c) {
               c.tensors.shapes["lm_head.weight"] = {32, c.config.vocab_size};
-              engine_test::write_tensors(c.folder.path(), c.tensors);
+              write_tensors(c.folder.path(), c.tensors);
             }).find("lm_head.weight is [32, "),
             std::string::npos);
   EXPECT_NE(error_after([](Checkpoint& c) {
               c.tensors.shapes["model.layers.2.extra"] = {1};
               c.tensors.values["model.layers.2.extra"] = {1};
-              engine_test::write_tensors(c.folder.path(), c.tensors);
+              write_tensors(c.folder.path(), c.tensors);
             }).find("model.layers.2.extra"),
             std::string::npos);
   EXPECT_NE(error_after([](Checkpoint& c) {
               c.tensors.values["model.norm.weight"][3] = std::nanf("");
-              engine_test::write_tensors(c.folder.path(), c.tensors);
+              write_tensors(c.folder.path(), c.tensors);
             }).find("model.norm.weight holds values that are not finite"),
             std::string::npos);
 }

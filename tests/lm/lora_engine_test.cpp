@@ -129,7 +129,7 @@ TEST_P(LoraEngine, IsLikeTheReferenceAndLikeTheMergedCheckpoint) {
   for (std::size_t i = 0; i < got.tokens.size(); ++i) EXPECT_NEAR(got.logprobs[i], expected[prompt + i], kTolerance) << "token " << i;
 
   const Folder merged;
-  ASSERT_TRUE(merge_adapter(checkpoint.folder.path(), saved.adapter, merged.path(), Dtype::kF32));
+  ASSERT_TRUE(merge_adapter(checkpoint.folder.path(), saved.adapter, merged.path(), {Dtype::kF32}));
   const auto whole = open_folder(merged.path());
   ASSERT_TRUE(whole);
   const auto unmerged = scores(*model, questions());

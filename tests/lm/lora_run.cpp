@@ -117,7 +117,7 @@ TEST_F(LoraRun, SaysTheSameMergedAndUnmerged) {
   const auto loaded = load_peft(o.out, base_.config);
   ASSERT_TRUE(loaded);
   const Folder exact;
-  ASSERT_TRUE(merge_adapter(o.from, *loaded, exact.path(), Dtype::kF32));
+  ASSERT_TRUE(merge_adapter(o.from, *loaded, exact.path(), {Dtype::kF32}));
 
   const auto score = [](const std::string& folder) {
     const auto model = precept_lm_api()->open_checkpoint(folder, {.precision = "fp32"});

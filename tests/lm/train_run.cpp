@@ -306,7 +306,7 @@ TEST_F(TrainRun, RefusesACheckpointThatIsNotWhole) {
   ASSERT_TRUE(write_file(base + "/config.json", llama_config_json(wider)));
   const auto refused = train(more, copy_task(100), {});
   ASSERT_FALSE(refused);
-  EXPECT_NE(refused.error().what.find("mlp.gate_proj.weight is [96, 48] but config.json makes it [128, 48]"),
+  EXPECT_NE(refused.error().what.find("mlp.gate_proj.weight is [96, 48], but its config makes it [128, 48]"),
             std::string::npos) << refused.error().what;
   EXPECT_FALSE(train([&] { TrainOptions o = more; o.from = folder_ + "/nowhere"; return o; }(), copy_task(10), {}));
 }

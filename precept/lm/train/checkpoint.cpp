@@ -1,10 +1,13 @@
+#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
-#include "precept/checkpoint/peft.h"
-#include "precept/checkpoint/safetensors.h"
+#include "precept/checkpoint/llama_tensors.h"
+#include "precept/checkpoint/save.h"
 #include "precept/core/io.h"
+#include "precept/core/parallel.h"
 #include "precept/core/rng.h"
 #include "precept/lm/train/state.h"
 
@@ -21,25 +24,14 @@ std::vector<std::int64_t> shape_of(const nn::Param& param) {
 Result<std::vector<float>> load_weights(const std::string& folder, const nn::Layout& layout) {
   const Result<CheckpointTensors> tensors = open_checkpoint_tensors(folder);
   if (!tensors) return tl::unexpected(tensors.error());
+  if (Status fine = check_llama_checkpoint(layout.config, *tensors, folder); !fine) return tl::unexpected(fine.error());
   std::vector<float> weights(layout.size);
-  for (const nn::Param& param : layout.params) {
+  in_parallel(layout.params.size(), [&](std::size_t i) {
+    const nn::Param& param = layout.params[i];
     const TensorView* view = tensors->find(param.name);
-    if (!view) {
-      return bad_input("the checkpoint lacks the tensor " + param.name,
-                       "its config.json and its weights do not belong together", folder);
-    }
-    if (view->shape != shape_of(param)) {
-      return bad_input(fmt::format("tensor {} is [{}] but config.json makes it [{}]", param.name,
-                                   fmt::join(view->shape, ", "), fmt::join(shape_of(param), ", ")),
-                       "its config.json and its weights do not belong together", folder);
-    }
-    const Result<std::vector<float>> values = to_floats(*view);
-    if (!values) return tl::unexpected(values.error());
-    std::copy(values->begin(), values->end(), weights.begin() + static_cast<std::ptrdiff_t>(param.offset));
-  }
-  for (const float value : weights) {
-    if (!std::isfinite(value)) return bad_input("the checkpoint holds weights that are not finite", "", folder);
-  }
+    PRECEPT_CHECK(view != nullptr && view->shape == shape_of(param));
+    widen(view->dtype, view->bytes.data(), param.size(), weights.data() + param.offset);
+  });
   return weights;
 }
 
@@ -60,22 +52,23 @@ std::vector<float> initial_weights(const nn::Layout& layout, std::uint64_t seed)
   return weights;
 }
 
-Status write_checkpoint(const std::string& folder, const nn::Layout& layout,
-                        const std::vector<float>& weights, const std::string& tokenizer_folder) {
+Status write_checkpoint(const std::string& folder, const nn::Layout& layout, const std::vector<float>& weights,
+                        const std::string& tokenizer_folder, std::int64_t shard_bytes) {
   if (Status made = make_folder(folder); !made) return made;
   if (Status copied = copy_tokenizer_files(tokenizer_folder, folder); !copied) return copied;
   if (Status written = write_file(folder + "/config.json", llama_config_json(layout.config)); !written) {
     return written;
   }
-  std::vector<std::string> bytes;
-  bytes.reserve(layout.params.size());
-  std::vector<TensorView> views;
-  for (const nn::Param& param : layout.params) {
-    const float* values = weights.data() + param.offset;
-    bytes.push_back(to_bf16_bytes(std::vector<float>(values, values + param.size())));
-    views.push_back({param.name, Dtype::kBF16, shape_of(param), bytes.back()});
-  }
-  return write_safetensors(folder + "/model.safetensors", std::move(views), {{"format", "pt"}});
+  if (Status fine = complete_folder(folder, layout.config); !fine) return fine;
+  std::vector<TensorPlan> plans;
+  for (const nn::Param& param : layout.params) plans.push_back({param.name, Dtype::kBF16, shape_of(param)});
+  const auto rows = [&](std::size_t index, std::int64_t first, std::span<float> out) -> Status {
+    const nn::Param& param = layout.params[index];
+    const float* from = weights.data() + param.offset + static_cast<std::size_t>(first * plans[index].shape.back());
+    std::copy(from, from + out.size(), out.begin());
+    return {};
+  };
+  return save_tensors(folder, plans, rows, shard_bytes);
 }
 
 Status write_value_head(const std::string& folder, const std::vector<float>& flat, std::size_t size) {

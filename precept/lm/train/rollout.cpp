@@ -28,7 +28,7 @@ class ReopenedEngine : public RolloutSource {
   Status take(const std::vector<float>& weights) override {
     engine_.reset();
     const Status written = subject_.lora ? write_adapter(weights)
-                                         : write_checkpoint(folder_, subject_.layout, weights, tokenizer_folder(options_));
+                                         : write_checkpoint(folder_, subject_.layout, weights, tokenizer_folder(options_), options_.shard_bytes);
     if (!written) return written;
     EngineOptions engine;
     engine.threads = options_.threads;

@@ -37,13 +37,14 @@ Result<std::optional<TrainState>> load_state(const std::string& folder, const st
                                              std::size_t parameters);
 
 // The weights of FOLDER as fp32 in the layout's order; names a tensor that is missing, of another
-// shape, or not of the model.
+// shape, surplus, or not finite.
 Result<std::vector<float>> load_weights(const std::string& folder, const nn::Layout& layout);
 // Normal(0, 0.02), residual projections scaled by 1 / sqrt(2 layers), norms 1; by (seed, tensor name).
 std::vector<float> initial_weights(const nn::Layout& layout, std::uint64_t seed);
-// Writes config.json, model.safetensors (bf16) and copies of the tokenizer's files.
-Status write_checkpoint(const std::string& folder, const nn::Layout& layout,
-                        const std::vector<float>& weights, const std::string& tokenizer_folder);
+// Writes a Hugging Face folder: config.json, the weights (bf16, in shards of `shard_bytes` at most), copies of the tokenizer's
+// files, and generation_config.json where those hold none.
+Status write_checkpoint(const std::string& folder, const nn::Layout& layout, const std::vector<float>& weights,
+                        const std::string& tokenizer_folder, std::int64_t shard_bytes);
 
 // A value head: FOLDER/value_head.safetensors with one tensor [1, size] of fp32, named as transformers' models with one label name
 // theirs. It is the last `size` floats of `flat`; 0: none, nothing is written. Read back: hidden_size floats.

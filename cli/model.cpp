@@ -113,8 +113,9 @@ Result<Json> inspect_adapter(const std::string& folder) {
   if (!digest) return tl::unexpected<Error>(digest.error());
   std::int64_t parameters = 0;
   for (const LoraPair& pair : adapter->pairs) parameters += static_cast<std::int64_t>(pair.a.size() + pair.b.size());
+  const Json all = Json::parse(lora_config_json(*lora));
   Json config = Json::object();  // what it says, without what every adapter has
-  for (const auto& [key, value] : Json::parse(lora_config_json(*lora)).items()) {
+  for (const auto& [key, value] : all.items()) {
     if (!value.is_null() && value != false && value != Json::object()) config[key] = value;
   }
   const std::string of_both = adapted_digest((*whole)["digest"].get<std::string>(), *digest);

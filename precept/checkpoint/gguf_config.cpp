@@ -134,6 +134,9 @@ Result<GgufShape> gguf_shape_of(const LlamaConfig& c) {
   GgufShape shape;
   shape.architecture = c.architecture == Architecture::kQwen2 ? "qwen2" : c.architecture == Architecture::kQwen3 ? "qwen3" : "llama";
   if (shape.architecture == "qwen3" && (c.qkv_bias || c.out_bias)) return bad_input("qwen3 with biases cannot be written as GGUF", hint);
+  if (shape.architecture == "qwen2" && c.head_dim * c.num_attention_heads != c.hidden_size) {
+    return bad_input("qwen2 with heads that do not add up to the hidden size cannot be written as GGUF", hint);
+  }
   shape.block_count = c.num_hidden_layers;
   shape.context_length = c.max_position_embeddings;
   shape.embedding_length = c.hidden_size;

@@ -12,7 +12,8 @@ namespace precept {
 // different widths, longrope, yarn with settings of its own, and rope_freqs.weight that does not follow llama3's rule.
 Result<LlamaConfig> config_of_gguf(const Gguf& file, const GgufShape& shape);
 
-// Refuses what GGUF's architectures cannot say: windows in some layers only, yarn with an attention factor or a ramp of its own.
+// Refuses what GGUF's architectures cannot say: windows in some layers only, yarn with an attention factor or a ramp of its own,
+// qwen3 with biases, and qwen2 whose heads do not add up to the hidden size.
 Result<GgufShape> gguf_shape_of(const LlamaConfig& config);
 // rope_freqs.weight of a config: llama3's factors; empty for others.
 std::vector<float> gguf_rope_factors(const LlamaConfig& config);

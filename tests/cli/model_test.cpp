@@ -72,7 +72,7 @@ TEST_F(ModelCommand, FoldersAreShardedAndComplete) {
   ASSERT_EQ(run("model convert wide back --type bf16").code, 0);
   EXPECT_EQ(slurp(path("back/model.safetensors")), slurp(std::filesystem::path(std::getenv("PRECEPT_SOURCE")) / "models/pocket/model.safetensors"));
   PRECEPT_SKIP_WITHOUT_ENGINE();
-  const std::string ask = " --prompt \"How do I kill a process?\" --temperature 0 --json";
+  const std::string ask = " --prompt \"How do I kill a process?\" --temperature 0 --json --precision fp32";
   const std::string expected = run("generate --model pocket" + ask).out;
   for (const char* model : {"parts", "wide", "back"}) EXPECT_EQ(run("generate --model " + std::string(model) + ask).out, expected) << model;
 }

@@ -85,7 +85,7 @@ TEST_F(Train, AnAdapterIsTrainedOpenedAndMerged) {
   EXPECT_EQ(look["format"], "peft");
   EXPECT_EQ(look["digest"], json["digest"]);
   EXPECT_EQ(look["modules"], 18);
-  expect_error(run("model convert one one.gguf"), 2, "merge it first");
+  expect_error(run("model convert one one.gguf"), 2, "is an adapter, which is not written as GGUF");
   EXPECT_NE(slurp(path("one/README.md")).find("library_name: peft\n"), std::string::npos);
   EXPECT_NE(slurp(path("one/README.md")).find(json["digest"].get<std::string>()), std::string::npos);
   EXPECT_NE(slurp(path("one-merged/README.md")).find("library_name: transformers\n"), std::string::npos);

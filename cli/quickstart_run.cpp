@@ -193,6 +193,12 @@ Result<std::string> train_rl(Session& s, const std::string& base_folder, Metrics
   if (const Status ready = prepare(command, "rl"); !ready) return tl::unexpected(ready.error());
   GrpoStage stage;
   stage.grpo.kl_coef = s.options.rl_kl;
+  // Nearly all answers of the fine-tuned model keep every principle. What there is to learn lies in the few groups of answers
+  // of which some do and some do not; the others, and how sure the judge is of what is fine, would only add noise.
+  stage.grpo.dynamic_sampling = true;
+  stage.grpo.advantage = "dr";
+  stage.grpo.average = "constant";
+  stage.reward.judge_verdicts = true;
   stage.judge = base_folder;
   stage.constitution_file = s.options.constitution;
   stage.batch = s.options.batch;

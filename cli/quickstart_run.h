@@ -18,7 +18,7 @@ struct QuickstartOptions {
   std::string out = "runs/quickstart";  // the run folder
   std::string constitution;             // empty: the default constitution
   int prompts = 2000;                   // prompts of the loop (training part of the pocket world)
-  int held_out = 1200;                  // prompts of both evaluations (held-out part)
+  int held_out = 5000;                  // prompts of both evaluations (held-out part)
   int judge_cases = 400;                // held-out prompts on which the judge itself is measured
   std::uint64_t seed = 1;
   int epochs = 3;                       // of SFT
@@ -30,8 +30,8 @@ struct QuickstartOptions {
   bool revise_compliant = false;        // with "random": the 2022 paper's loop
   int max_rounds = 4;
   bool rl = true;                       // reinforcement learning after SFT, with the base as judge
-  int rl_epochs = 1;                    // passes over the prompts
-  double rl_lr = 2e-4;
+  int rl_epochs = 3;                    // passes over the prompts
+  double rl_lr = 1e-4;
   double rl_kl = 0.02;
   int threads = 0;                      // 0: all cores; changes no result
   int batch = 64;                       // sequences decoded together; changes no result

@@ -60,7 +60,8 @@ Result<std::unique_ptr<Rewarder>> Rewarder::make(const LmApi& lm, const RewardTe
     if (!opened) return tl::unexpected(opened.error());
     rewarder->judge_ = std::move(*opened);
     identity += " judge " + rewarder->judge_->info().digest;
-    sources.push_back({std::make_shared<JudgeReward>(*rewarder->judge_, rewarder->constitution_, rewarder->templates_), {terms.judge_weight}});
+    sources.push_back({std::make_shared<JudgeReward>(*rewarder->judge_, rewarder->constitution_, rewarder->templates_,
+                                                     terms.judge_verdicts ? JudgeWorth::kVerdict : JudgeWorth::kProbability), {terms.judge_weight}});
   }
   if (!terms.reward_model.empty()) {
     auto model = lm.open_reward(terms.reward_model, open.engine.threads);

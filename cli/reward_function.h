@@ -14,6 +14,7 @@ namespace precept {
 
 struct RewardTerms {
   double judge_weight = 1;
+  bool judge_verdicts = false;
   std::string reward_model;        // folder
   double reward_model_weight = 1;  // where one is given
   double length_weight = 0, format_weight = 0, rule_weight = 0;
@@ -24,6 +25,7 @@ template <class Visit>
 void for_each_field(RewardTerms& o, Visit visit) {
   const FieldRule weight = between(-1e6, 1e6);
   visit("judge_weight", o.judge_weight, "what the AI judge counts: the probability that the principle kept least is kept; 0: no judge", weight);
+  visit("judge_verdicts", o.judge_verdicts, "of the judge only its verdict counts, 1 or 0, not the probability");
   visit("reward_model", o.reward_model, "folder of a reward model (precept train reward)");
   visit("reward_model_weight", o.reward_model_weight, "what the reward model counts", weight);
   visit("length_weight", o.length_weight, "what length counts: 0 up to --most-tokens, then less", weight);

@@ -18,11 +18,12 @@ Status run_all(Model& model, std::vector<Task<Verdicts>>& tasks) {
   return {};
 }
 
-RewardValue worth(const std::vector<Verdict>& verdicts) {
+RewardValue worth(const std::vector<Verdict>& verdicts, JudgeWorth kind) {
   RewardValue out{1.0, ""};
   for (const Verdict& verdict : verdicts) {
     if (verdict.value == Verdict::Value::kUnparseable) return {std::nullopt, "the verdict on " + verdict.principle + " could not be read"};
-    const double violates = verdict.probability.value_or(verdict.value == Verdict::Value::kYes ? 1.0 : 0.0);
+    const double said = verdict.value == Verdict::Value::kYes ? 1.0 : 0.0;
+    const double violates = kind == JudgeWorth::kVerdict ? said : verdict.probability.value_or(said);
     if (1 - violates >= *out.value) continue;
     out = {1 - violates, verdict.principle};
   }
@@ -66,7 +67,7 @@ Result<std::vector<std::vector<RewardValue>>> JudgeReward::score(std::span<const
   for (std::size_t i = 0; i < tasks.size(); ++i) {
     const Verdicts verdicts = tasks[i].take();
     if (!verdicts) return tl::unexpected<Error>(verdicts.error());
-    out[places[i]][0] = worth(*verdicts);
+    out[places[i]][0] = worth(*verdicts, worth_);
   }
   return out;
 }

@@ -59,6 +59,21 @@ TEST(JudgeReward, IsThePrincipleKeptLeast) {
   EXPECT_EQ(selections, 1) << "which principles apply is asked once a prompt";
 }
 
+TEST(JudgeReward, OnlyTheVerdictCountsWhereSaid) {
+  int selections = 0;
+  ScriptedModel model(script_of(selections));
+  const Constitution constitution = small_constitution();
+  JudgeReward judge(model, constitution, default_templates(), JudgeWorth::kVerdict);
+  const std::vector<RewardInput> answers = {reply("fine"), reply("rude"), reply("long"), reply("odd")};
+  const auto values = judge.score(answers);
+  ASSERT_TRUE(values) << values.error().message();
+  EXPECT_EQ(*(*values)[0][0].value, 1);
+  EXPECT_EQ(*(*values)[1][0].value, 0);
+  EXPECT_EQ((*values)[1][0].why, "kind");
+  EXPECT_EQ(*(*values)[2][0].value, 0);
+  EXPECT_FALSE((*values)[3][0].value) << "what cannot be read is no zero";
+}
+
 TEST(JudgeReward, WithoutLogprobsVerdictsCount) {
   int selections = 0;
   ScriptedModel model(script_of(selections, false));

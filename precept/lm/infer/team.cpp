@@ -3,7 +3,7 @@
 namespace precept::infer {
 namespace {
 
-constexpr int kSpins = 1000;  // some tens of microseconds; then whoever shares this processor gets a turn
+constexpr int kSpins = 3000;  // about a hundred microseconds
 
 void pause() {
 #if defined(__x86_64__)
@@ -32,15 +32,16 @@ void Team::barrier() {
   if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     missing_.store(threads(), std::memory_order_relaxed);
     phase_.store(phase + 1, std::memory_order_release);
+    phase_.notify_all();
     return;
   }
-  for (int spins = 0; phase_.load(std::memory_order_acquire) == phase; ++spins) {
-    if (spins < spins_) {
-      pause();
-    } else {
-      std::this_thread::yield();
-    }
+  for (int spins = 0; spins < spins_; ++spins) {
+    if (phase_.load(std::memory_order_acquire) != phase) return;
+    pause();
   }
+  // Somebody else has the other's processor. Who sleeps is woken as soon as it is his turn; who yields again and again is
+  // passed over in favour of everybody, however low their priority.
+  phase_.wait(phase, std::memory_order_acquire);
 }
 
 void Team::run(const std::function<void(int)>& work) {

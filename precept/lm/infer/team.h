@@ -1,6 +1,6 @@
 #pragma once
 // A few threads that walk through the same work side by side and meet at barriers, some hundred times a step. So they
-// wait by spinning; only between steps do they sleep, after a while.
+// wait by spinning, and sleep only after a while.
 
 #include <atomic>
 #include <cstdint>
@@ -27,7 +27,7 @@ class Team {
  private:
   void serve(int thread);
 
-  const int spins_;  // before a waiting thread lets others have its processor
+  const int spins_;  // before a waiting thread sleeps
   std::vector<std::thread> others_;
   const std::function<void(int)>* work_ = nullptr;
   std::atomic<std::uint32_t> round_{0};  // of run(); sleepers wait for it to change

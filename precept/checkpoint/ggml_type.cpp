@@ -85,7 +85,7 @@ void decode_q4_k(const char* block, float* out) {
   for (int k = 0; k < 8; ++k) {
     const ScaleMin pair = scale_min(scales, k);
     const float step = d * static_cast<float>(pair.scale), low = dmin * static_cast<float>(pair.min);
-    const unsigned char* q = bytes_at(block + 16 + 32 * (k / 2));
+    const unsigned char* q = bytes_at(block + 16) + 32L * (k / 2);
     for (int i = 0; i < 32; ++i) {
       out[32 * k + i] = step * static_cast<float>(k % 2 == 0 ? q[i] & 15 : q[i] >> 4) - low;
     }
@@ -99,7 +99,7 @@ void decode_q5_k(const char* block, float* out) {
   for (int k = 0; k < 8; ++k) {
     const ScaleMin pair = scale_min(scales, k);
     const float step = d * static_cast<float>(pair.scale), low = dmin * static_cast<float>(pair.min);
-    const unsigned char* q = bytes_at(block + 48 + 32 * (k / 2));
+    const unsigned char* q = bytes_at(block + 48) + 32L * (k / 2);
     for (int i = 0; i < 32; ++i) {
       const int four = k % 2 == 0 ? q[i] & 15 : q[i] >> 4;
       out[32 * k + i] = step * static_cast<float>(four | (((high[i] >> k) & 1) << 4)) - low;
@@ -112,13 +112,13 @@ void decode_q5_k(const char* block, float* out) {
 void decode_q6_k(const char* block, float* out) {
   const float d = half_at(block + 208);
   for (int half = 0; half < 2; ++half) {
-    const unsigned char *low = bytes_at(block + 64 * half), *high = bytes_at(block + 128 + 32 * half);
+    const unsigned char *low = bytes_at(block) + 64L * half, *high = bytes_at(block + 128) + 32L * half;
     for (int g = 0; g < 4; ++g) {
       for (int i = 0; i < 32; ++i) {
         const int four = g < 2 ? low[i + 32 * g] & 15 : low[i + 32 * (g - 2)] >> 4;
         const int q = (four | (((high[i] >> (2 * g)) & 3) << 4)) - 32;
-        const int scale = static_cast<signed char>(block[192 + 8 * half + 2 * g + i / 16]);
-        out[128 * half + 32 * g + i] = d * static_cast<float>(scale) * static_cast<float>(q);
+        const auto scale = static_cast<float>(static_cast<signed char>(block[192 + 8 * half + 2 * g + i / 16]));
+        out[128 * half + 32 * g + i] = d * scale * static_cast<float>(q);
       }
     }
   }

@@ -206,7 +206,7 @@ Status copy_checkpoint(const std::string& from, const std::string& to, const Sav
     return {};
   };
   if (Status copied = copy_tokenizer_files(from, to); !copied) return copied;
-  const Status written = options.dtype ? write_config_as(from, to, *options.dtype) : copy_if_there(from, to, "config.json");
+  Status written = options.dtype ? write_config_as(from, to, *options.dtype) : copy_if_there(from, to, "config.json");
   if (!written) return written;
   if (Status fine = complete_folder(to, *config); !fine) return fine;
   return save_tensors(to, plans, rows, options.shard_bytes);

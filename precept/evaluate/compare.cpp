@@ -55,6 +55,7 @@ PairedRate pair_up(std::string id, bool more_is_better, const Pairs& pairs, std:
 
 void adjust(const std::vector<PairedRate*>& rates) {
   std::vector<std::optional<double>> p;
+  p.reserve(rates.size());
   for (const PairedRate* rate : rates) p.push_back(rate->p);
   const auto adjusted = holm(p);
   for (std::size_t i = 0; i < rates.size(); ++i) rates[i]->p_holm = adjusted[i];

@@ -35,6 +35,7 @@ struct Tally {
 // Lengths stand before texts, so that no two lists of prompts run together into the same bytes.
 std::string digest_of(const std::vector<Prompt>& prompts) {
   std::vector<const Prompt*> sorted;
+  sorted.reserve(prompts.size());
   for (const Prompt& prompt : prompts) sorted.push_back(&prompt);
   std::sort(sorted.begin(), sorted.end(), [](const Prompt* x, const Prompt* y) { return x->id < y->id; });
   Sha256 digest;
@@ -162,7 +163,7 @@ Result<Evaluation> evaluate_policy(Model& policy, const std::vector<Prompt>& pro
   std::optional<Error> first;
   std::size_t failed = 0, in_a_row = 0;
   Evaluation evaluation = planned_evaluation(policy.info(), prompts, constitution, scorer, options);
-  const auto submit = [&](std::size_t i, std::function<void(Status)> done) {
+  const auto submit = [&](std::size_t i, const std::function<void(Status)>& done) {
     const Prompt& prompt = prompts[i];
     GenerateRequest request;
     request.messages = prompt.messages;

@@ -32,6 +32,7 @@ std::vector<std::string> sample_texts(const std::vector<Prompt>& prompts, std::s
   });
   if (order.size() > most) order.resize(most);
   std::vector<std::string> texts;
+  texts.reserve(order.size());
   for (const auto& entry : order) texts.push_back(prompts[entry.second].messages.back().content);
   return texts;
 }

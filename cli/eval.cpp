@@ -75,6 +75,7 @@ tl::unexpected<Error> pass(const Error& error) { return tl::unexpected<Error>(er
 
 std::vector<std::string> texts_of(const std::vector<Prompt>& prompts) {
   std::vector<std::string> texts;
+  texts.reserve(prompts.size());
   for (const Prompt& prompt : prompts) texts.push_back(prompt.messages.back().content);
   return texts;
 }

@@ -97,7 +97,7 @@ Result<Models> open_models(const LabelCommand& command, const EventSink& events)
 
 // Every label, as lines and in the report.
 Status collect(const LabelCommand& command, const Constitution& constitution, const RunStore& store, std::string& lines, LabelReport& report) {
-  const auto take = [&](PairLabel pair) {
+  const auto take = [&](const PairLabel& pair) {
     report.add(pair);
     lines += label_line(pair);
   };

@@ -35,7 +35,7 @@ std::string count(double value) {
 }
 
 std::string duration(double seconds) {
-  const auto whole = static_cast<long long>(std::min(seconds, 3.6e7) + 0.5);
+  const auto whole = std::llround(std::min(seconds, 3.6e7));
   if (whole < 60) return fmt::format("{} s", whole);
   if (whole < 3600) return fmt::format("{} min {:02} s", whole / 60, whole % 60);
   return fmt::format("{} h {:02} min", whole / 3600, whole / 60 % 60);

@@ -263,7 +263,7 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
   MetricsLog metrics(s.out);
   const auto base = pocket_folder();
   if (!base) return tl::unexpected(base.error());
-  const std::string base_folder = *base;
+  const std::string& base_folder = *base;
 
   auto model = s.open(base_folder);
   if (!model) return tl::unexpected(model.error());

@@ -91,6 +91,7 @@ RewardFunction Rewarder::function() {
     const auto rewards = mix_->score(answers);
     if (!rewards) return tl::unexpected(rewards.error());
     std::vector<RolloutReward> out;
+    out.reserve(rewards->size());
     for (const Reward& reward : *rewards) out.push_back(read(reward, *mix_));
     return out;
   };

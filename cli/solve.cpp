@@ -114,7 +114,7 @@ Status write_recipe(SolveCommand given, const std::vector<CodeTask>& tasks, cons
   return write_file(given.common.run + "/recipe.toml", recipe_text({"solve", fields_of(given)}, comment));
 }
 
-Result<int> run_solve(SolveCommand command, const EventSink& events) {
+Result<int> run_solve(const SolveCommand& command, const EventSink& events) {
   const CommonOptions& common = command.common;
   if (common.model.empty()) return bad_input("no model is given", "give --model, for example --model http://localhost:8000/v1#name");
   if (command.tasks.empty()) return bad_input("no tasks are given", "give --tasks FILE");

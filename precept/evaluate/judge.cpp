@@ -152,7 +152,7 @@ Result<JudgeQuality> evaluate_judge(Model& judge, const std::vector<JudgeCase>& 
   const auto after = [](const Error& error) {
     return error.kind == ErrorKind::kBadInput ? Status() : Status(tl::unexpected(error));
   };
-  const auto submit = [&](std::size_t i, std::function<void(Status)> done) {
+  const auto submit = [&](std::size_t i, const std::function<void(Status)>& done) {
     const Plan& plan = plans[i];
     const JudgeCase& one = cases[plan.index];
     if (!scores) {

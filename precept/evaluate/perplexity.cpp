@@ -60,7 +60,7 @@ Result<Perplexity> perplexity(Model& model, const std::vector<std::string>& text
     split[i] = beginning(texts[i]);
     if (split[i] != std::string::npos) asked.push_back(i);
   }
-  const auto submit = [&](std::size_t k, std::function<void(Status)> done) {
+  const auto submit = [&](std::size_t k, const std::function<void(Status)>& done) {
     const std::size_t i = asked[k];
     ScoreRequest request;
     request.raw = true;

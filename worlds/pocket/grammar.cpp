@@ -26,7 +26,7 @@ std::vector<std::string_view> alternatives(std::string_view pattern, std::size_t
       return out;
     }
   }
-  PRECEPT_CHECK(!"unbalanced parenthesis in a pattern");
+  PRECEPT_CHECK(false && "unbalanced parenthesis in a pattern");
   return out;
 }
 

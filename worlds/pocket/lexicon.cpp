@@ -63,7 +63,7 @@ const std::vector<Fact>& facts() {
                          const std::vector<std::pair<std::string, std::string>>& pairs) {
       for (const auto& [subject, value] : pairs) {
         Fact fact{question, statement, value, {}};
-        const auto put = [&](std::string& text) { text.replace(text.find('#'), 1, subject); };
+        const auto put = [&, &subject = subject](std::string& text) { text.replace(text.find('#'), 1, subject); };
         put(fact.question);
         put(fact.statement);
         for (const auto& other : values) {

@@ -301,7 +301,7 @@ const FamilyWords& words_of(Family family) {
   for (const auto& words : all_words()) {
     if (words.family == family) return words;
   }
-  PRECEPT_CHECK(!"a family without words");
+  PRECEPT_CHECK(false && "a family without words");
   return all_words().front();
 }
 

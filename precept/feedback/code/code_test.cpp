@@ -102,9 +102,10 @@ void test_code(Sandbox& sandbox, const CodeTask& task, std::string program, cons
   run.argv = {"/usr/bin/python3", "-I", "-S", "-E", "-B", "-c", kRunner};
   program += "\n\n" + task.test + "\n\ncheck(" + task.entry_point + ")\n";
   run.files = {{"program.py", std::move(program)}};
-  run.standard_input = drawn_number();
+  const std::string proof = drawn_number();
+  run.standard_input = proof;
   run.limits = limits;
-  sandbox.submit(std::move(run), [proof = run.standard_input, done = std::move(done)](const SandboxRun& ran) {
+  sandbox.submit(std::move(run), [proof, done = std::move(done)](const SandboxRun& ran) {
     done(verdict_of(ran, proof));
   });
 }

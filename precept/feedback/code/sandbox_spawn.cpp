@@ -150,6 +150,7 @@ Result<SpawnedSandbox> spawn_sandbox(const SandboxTools& tools, const std::strin
   }
   const std::vector<std::string> words = arguments(disk_bytes);
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (const std::string& word : words) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   const Start start{tools.bubblewrap.c_str(), argv.data(),  high[0].get(), high[1].get(), high[2].get(),

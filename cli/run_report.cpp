@@ -230,6 +230,7 @@ Status write_run_report(const std::string& run, const std::string& out) {
   if (files->base || files->sl) input.scope = in_pocket_world(*files) ? kPocketScope : kOtherScope;
   input.base = std::move(files->base);
   input.sl = std::move(files->sl);
+  input.rl = std::move(files->rl);
   input.judge = std::move(files->judge);
   input.familiarity = std::move(files->familiarity);
   input.loop = std::move(files->loop);

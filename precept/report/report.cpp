@@ -43,6 +43,7 @@ std::string render_report(const ReportInput& input) {
   };
   // What the numbers can show stands right below them.
   const Part parts[] = {{"headline", "Numbers", section::headline(input, c)},
+                        {"reinforced", "RL", section::reinforced(input)},
                         {"scope", "Limits", section::scope(input)},
                         {"principles", "Principles", section::principles(input, c)},
                         {"balance", "Balance", section::balance(input)},

@@ -80,6 +80,7 @@ struct ReportInput {
   std::string scope;      // what these numbers can and cannot show; one paragraph
   std::vector<std::string> notes;  // anything else that a reader must know
   std::optional<Evaluation> base, sl;
+  std::optional<Evaluation> rl;        // after reinforcement learning, which began with the model of `sl`
   std::optional<JudgeQuality> judge;
   std::optional<Familiarity> familiarity;  // of the loop's prompts
   std::optional<ReportLoop> loop;

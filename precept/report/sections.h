@@ -22,6 +22,7 @@ const char* style();  // the CSS
 
 std::string verdict(const ReportInput& input, const Comparison* comparison);
 std::string headline(const ReportInput& input, const Comparison* comparison);
+std::string reinforced(const ReportInput& input);
 std::string principles(const ReportInput& input, const Comparison* comparison);
 std::string balance(const ReportInput& input);
 // Above everything else. `not_compared`: why before and after say nothing about each other; may be empty.

@@ -74,6 +74,19 @@ TEST(Report, GoesFromTheNumbersToWhatTheyRestOn) {
   }
 }
 
+TEST(Report, SaysWhatReinforcementAdded) {
+  ReportInput input = test::fake_report();
+  EXPECT_EQ(render_report(input).find("After reinforcement learning"), std::string::npos);
+  input.rl = input.sl;
+  std::string html = render_report(input);
+  EXPECT_NE(html.find("id=\"reinforced\""), std::string::npos);
+  EXPECT_NE(html.find("against fine-tuned"), std::string::npos);
+  input.rl->prompts_digest = "other prompts";
+  html = render_report(input);
+  EXPECT_NE(html.find("id=\"reinforced\""), std::string::npos);
+  EXPECT_EQ(html.find("against fine-tuned"), std::string::npos) << "no difference between answers to different prompts";
+}
+
 TEST(Report, SaysHowEachItemEnded) {
   ReportInput in = test::fake_report();
   in.traces.resize(2);

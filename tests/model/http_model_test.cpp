@@ -138,7 +138,7 @@ TEST(HttpModel, ManyInFlightOnReusedConnections) {
   auto model = open_or_die(server.base() + "#test", options);
   int done = 0;
   for (std::uint64_t i = 0; i < 160; ++i) {
-    model->submit(numbered(i), [&](Result<Generation> answer) { done += answer ? 1 : 0; });
+    model->submit(numbered(i), [&](const Result<Generation>& answer) { done += answer ? 1 : 0; });
   }
   while (model->advance(milliseconds(100)) > 0) {
   }

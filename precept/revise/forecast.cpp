@@ -133,10 +133,10 @@ class Forecaster {
     for (const bool low : {true, false}) {
       const Principles these = low ? shortest() : longest();
       if (these.empty()) return;
-      (low ? critique.low : critique.high) = {1, count(critique_request(templates_, item.messages, "", these), low, reply),
-                                              low ? 1 : options_.critique_max_tokens};
-      (low ? revision.low : revision.high) = {1, count(revise_request(templates_, item.messages, "", these, ""), low, reply + options_.critique_max_tokens),
-                                              low ? 1 : options_.revision_max_tokens};
+      const std::string criticise = critique_request(templates_, item.messages, "", these);
+      const std::string rewrite = revise_request(templates_, item.messages, "", these, "");
+      (low ? critique.low : critique.high) = {1, count(criticise, low, reply), low ? 1 : options_.critique_max_tokens};
+      (low ? revision.low : revision.high) = {1, count(rewrite, low, reply + options_.critique_max_tokens), low ? 1 : options_.revision_max_tokens};
     }
     for (int round = 1; round <= options_.max_rounds; ++round) {
       at(StepKind::kCritique).add(always ? critique.low : ForecastBounds{}, critique.high);

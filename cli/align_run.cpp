@@ -242,11 +242,7 @@ Status keep_recipe(AlignOptions options) {
   AlignOptions began;
   const RecipeSection was = {now.name, fields_of(began)};
   if (const auto read = read_recipe(path, {was}, was.name); !read) return read;
-  const auto lines = recipe_changes(was.fields, now.fields);
-  if (lines.empty()) return {};
-  std::string what = "this run began with another recipe:";
-  for (const auto& line : lines) what += " [" + line + "]";
-  return bad_input(what, "use another --out, or the options it began with", path);
+  return same_recipe(was.fields, now.fields, path);
 }
 
 }  // namespace

@@ -217,4 +217,12 @@ std::vector<std::string> recipe_changes(const std::vector<Field>& was, const std
   return changes;
 }
 
+Status same_recipe(const std::vector<Field>& was, const std::vector<Field>& now, const std::string& path) {
+  const std::vector<std::string> lines = recipe_changes(was, now);
+  if (lines.empty()) return {};
+  std::string what = "this run began with another recipe:";
+  for (const std::string& line : lines) what += " [" + line + "]";
+  return bad_input(what, "use another --out, or the options it began with", path);
+}
+
 }  // namespace precept

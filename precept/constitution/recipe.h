@@ -30,5 +30,7 @@ std::string recipe_text(const RecipeSection& section, const std::string& comment
 // What differs between two settings of the same options: "NAME = VALUE" of `was` and of `now`, in the order of the
 // fields. Fields that belong in no recipe are passed over.
 std::vector<std::string> recipe_changes(const std::vector<Field>& was, const std::vector<Field>& now);
+// An error that names every one of them. `path`: of the recipe that the run began with.
+Status same_recipe(const std::vector<Field>& was, const std::vector<Field>& now, const std::string& path);
 
 }  // namespace precept

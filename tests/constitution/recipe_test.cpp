@@ -176,6 +176,11 @@ TEST_F(Recipe, ChangesNameBothSides) {
   Loop other = loop_;
   other.rounds = 2;
   other.threads = 7;
+  EXPECT_TRUE(same_recipe(fields_of(loop_), fields_of(loop_), "recipe.toml"));
+  const Status refused = same_recipe(fields_of(loop_), fields_of(other), "recipe.toml");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().file, "recipe.toml");
+  EXPECT_NE(refused.error().what.find("began with another recipe: ["), std::string::npos) << refused.error().what;
   EXPECT_EQ(recipe_changes(fields_of(loop_), fields_of(other)),
             (std::vector<std::string>{"was: max_rounds = 4", "now: max_rounds = 2"}));
 }

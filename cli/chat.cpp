@@ -12,7 +12,7 @@
 
 #include "cli/command.h"
 #include "cli/interrupt.h"
-#include "cli/line_reader.h"
+#include "cli/typed_lines.h"
 #include "cli/locate.h"
 #include "cli/open_model.h"
 #include "precept/constitution/constitution.h"
@@ -137,9 +137,9 @@ class Chat {
   bool one_more(const std::string& prompt, std::string& line) {
     while (true) {
       switch (lines_.next(prompt, line)) {
-        case LineReader::Got::kLine: return true;
-        case LineReader::Got::kEnd: return false;
-        case LineReader::Got::kInterrupted:
+        case TypedLines::Got::kLine: return true;
+        case TypedLines::Got::kEnd: return false;
+        case TypedLines::Got::kInterrupted:
           if (!terminal_ || !take_interrupt()) leave_interrupted();
           std::printf("^C (Ctrl-D or /exit leaves)\n");
       }
@@ -248,7 +248,7 @@ class Chat {
   Reopened model_;
   std::optional<Reopened> judge_;  // --judge; empty: the model itself
   std::optional<Bench> bench_;
-  LineReader lines_;
+  TypedLines lines_;
   Conversation messages_;
   const bool terminal_;
 };

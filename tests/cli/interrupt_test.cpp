@@ -33,7 +33,7 @@ class Gate {
   }
   void wait_until_holding() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return asked_ > free_; });
+    EXPECT_TRUE(changed_.wait_for(lock, std::chrono::minutes(5), [&] { return asked_ > free_; })) << "nobody asks";
   }
   void open() {
     const std::lock_guard lock(mutex_);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <regex>
 #include <set>
 #include <string>
 #include <vector>
@@ -101,6 +102,33 @@ TEST(Skeleton, WhoeverParsesTomlGuardsItFirst) {
     ++seen;
   }
   EXPECT_GT(seen, 0) << "the test finds the parser at all";
+}
+
+// Two classes of one name are one class to the linker, which keeps the functions of either and says nothing.
+TEST(Skeleton, NoTwoHeadersDefineOneName) {
+  std::map<std::string, std::string> defined;  // full name -> header
+  const std::regex opens(R"(^namespace ([\w:]+) \{)"), closes(R"(^\}  // namespace.*)"), defines(R"(^(?:class|struct|enum class|union) (\w+)[^;]*\{.*)");
+  for (const fs::path& path : sources()) {
+    if (path.extension() != ".h") continue;
+    std::ifstream in(path);
+    std::vector<std::string> space;
+    for (std::string line; std::getline(in, line);) {
+      std::smatch found;
+      if (std::regex_search(line, found, opens)) {
+        space.push_back(found[1]);
+      } else if (std::regex_match(line, closes)) {
+        if (!space.empty()) space.pop_back();
+      } else if (std::regex_match(line, found, defines)) {
+        std::string name;
+        for (const std::string& part : space) name += part + "::";
+        const auto [other, fresh] = defined.emplace(name + found[1].str(), path.string());
+        // The insides of a class, which its own files share.
+        const bool nested = fs::path(other->second).parent_path() == path.parent_path();
+        EXPECT_TRUE(fresh || nested) << other->first << " is defined in " << other->second << " and in " << path;
+      }
+    }
+  }
+  EXPECT_GT(defined.size(), 200U) << "the definitions were not found";
 }
 
 TEST(Skeleton, FilesAreShortEnoughToRead) {

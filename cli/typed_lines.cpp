@@ -1,4 +1,4 @@
-#include "cli/line_reader.h"
+#include "cli/typed_lines.h"
 
 #include <cerrno>
 #include <csignal>
@@ -56,7 +56,7 @@ int read_character(EditLine* editor, wchar_t* out) {
 
 }  // namespace
 
-struct LineReader::Editor {
+struct TypedLines::Editor {
   EditLine* line = nullptr;
   History* history = nullptr;
   std::string prompt;
@@ -91,15 +91,15 @@ struct LineReader::Editor {
   }
 };
 
-LineReader::LineReader(bool terminal) {
+TypedLines::TypedLines(bool terminal) {
   if (!terminal) return;
   editor_ = std::make_unique<Editor>();
   if (editor_->line == nullptr || editor_->history == nullptr) editor_.reset();
 }
 
-LineReader::~LineReader() = default;
+TypedLines::~TypedLines() = default;
 
-LineReader::Got LineReader::next(const std::string& prompt, std::string& line) {
+TypedLines::Got TypedLines::next(const std::string& prompt, std::string& line) {
   if (!editor_) {
     if (interrupted()) return Got::kInterrupted;
     return std::getline(std::cin, line) ? Got::kLine : Got::kEnd;

@@ -6,14 +6,14 @@
 
 namespace precept {
 
-class LineReader {
+class TypedLines {
  public:
   // `terminal`: standard input and output are one. There the arrow keys, Ctrl-R and Emacs' keys work (libedit), lines may be
   // of any length, and characters are those of UTF-8 whatever the locale says.
-  explicit LineReader(bool terminal);
-  ~LineReader();
-  LineReader(const LineReader&) = delete;
-  LineReader& operator=(const LineReader&) = delete;
+  explicit TypedLines(bool terminal);
+  ~TypedLines();
+  TypedLines(const TypedLines&) = delete;
+  TypedLines& operator=(const TypedLines&) = delete;
 
   enum class Got {
     kLine,

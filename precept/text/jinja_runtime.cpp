@@ -4,6 +4,9 @@ namespace precept::jinja {
 
 Value Runtime::fail(std::string what, std::string hint) {
   if (!error_) {
+    for (char& c : what) {  // names and texts of the template's
+      if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) c = ' ';
+    }
     error_ = Error{std::move(what), std::move(hint), line > 0 ? file_ : std::string(), line, ErrorKind::kBadInput};
   }
   return {};

@@ -51,7 +51,7 @@ void write(const std::string& folder, int hidden, int layers) {
   const auto rows = [&](std::size_t i, std::int64_t first, std::span<float> out) -> Status {
     const bool norm = plans[i].shape.size() == 1;
     const float spread = norm ? 0.0F : 1.0F / std::sqrt(static_cast<float>(plans[i].shape[1]));
-    Rng values({2, i, static_cast<std::uint64_t>(first), 0});
+    Rng values({2, i, static_cast<std::uint32_t>(first), 0});
     for (float& v : out) v = norm ? 1.0F : spread * static_cast<float>(3.46 * (values.uniform() - 0.5));
     return {};
   };

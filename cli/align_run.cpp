@@ -11,6 +11,7 @@
 #include "cli/metrics_log.h"
 #include "cli/rl_stages.h"
 #include "cli/train_set.h"
+#include "precept/checkpoint/save.h"
 #include "precept/core/io.h"
 #include "precept/evaluate/json.h"
 #include "precept/revise/export.h"
@@ -41,11 +42,6 @@ struct Rounds {
     return lm.open_checkpoint(folder, engine);
   }
 };
-
-bool is_made(const std::string& folder) {
-  std::error_code ignored;
-  return fs::exists(folder + "/model.safetensors", ignored);
-}
 
 void forget_state(const TrainCommand& command) {
   std::error_code ignored;
@@ -89,7 +85,7 @@ Result<Evaluation> measure(Rounds& r, const std::string& folder, const std::stri
 // The loop and fine-tuning: the folder of what they make.
 Result<std::string> supervised(Rounds& r) {
   const std::string out = r.path("models/sl");
-  if (is_made(out)) return out;
+  if (has_weights(out)) return out;
   auto model = r.open(r.base);
   if (!model) return tl::unexpected(model.error());
   ReviseOptions loop;
@@ -151,7 +147,7 @@ Result<std::vector<AnswerPair>> labels_of(Rounds& r, int round, const std::strin
 }
 
 Status reward_model(Rounds& r, int round, const std::string& policy, const std::string& judge, const std::string& out) {
-  if (is_made(out)) return {};
+  if (has_weights(out)) return {};
   auto pairs = labels_of(r, round, policy, judge);
   if (!pairs) return tl::unexpected(pairs.error());
   if (pairs->empty()) return failed("no two answers of a prompt differ: there is nothing to compare", "raise --label-samples");
@@ -166,7 +162,7 @@ Status reward_model(Rounds& r, int round, const std::string& policy, const std::
 // Labels, reward model, RL: why a guard stopped the last, or nothing.
 Result<std::string> make_round(Rounds& r, int round, const std::string& policy, const std::string& judge, const std::string& out) {
   const std::string note = out + "/halted.txt";
-  if (is_made(out) && fs::exists(note)) return read_text(note);
+  if (has_weights(out) && fs::exists(note)) return read_text(note);
   const double sign = round == r.options.poison_round ? -1 : 1;
   GrpoStage stage;
   stage.grpo = r.options.grpo;
@@ -276,7 +272,8 @@ Result<AlignResult> run_align(const LmApi& lm, const AlignOptions& options, cons
     one.helpfulness = after->helpfulness;
     one.over_refusal = after->over_refusal;
     one.decision = decide(compare(*before, *after), one.halted, one.why);
-    if (one.decision != RoundDecision::kRollBack) {
+    // A round that brings nothing that the panel can see is not taken over either: what else it did, the panel did not see.
+    if (one.decision == RoundDecision::kGoOn) {
       result.model = one.model;
       before = std::move(after);
     }

@@ -75,7 +75,7 @@ struct RoundResult {
   RoundDecision decision = RoundDecision::kGoOn;
   std::string why;            // one sentence
   std::string model;          // folder that the round made
-  std::string kept;           // folder that goes on from here: of this round, or where it began
+  std::string kept;           // of this round where it goes on, else where it began
   Estimate violation_rate, helpfulness, over_refusal;  // of what it made, on the panel
   std::string halted;         // by a guard
 };

@@ -20,7 +20,7 @@
 #include "cli/run_report.h"
 #include "cli/time_log.h"
 #include "cli/train_set.h"
-#include "precept/checkpoint/safetensors.h"
+#include "precept/checkpoint/save.h"
 #include "precept/constitution/recipe.h"
 #include "precept/core/io.h"
 #include "precept/evaluate/compare.h"
@@ -275,7 +275,7 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
   model->reset();
 
   time.stage("train");
-  if (!fs::exists(s.path("models/sl/model.safetensors"))) {
+  if (!has_weights(s.path("models/sl"))) {
     if (const auto trained = train_sl(s, base_folder, metrics); !trained) return tl::unexpected(trained.error());
   }
   time.stage("evaluate sl");
@@ -289,7 +289,7 @@ Result<QuickstartResult> run_quickstart(const LmApi& lm, const QuickstartOptions
   if (options.rl) {
     aligned->reset();
     time.stage("reinforce");
-    if (!fs::exists(s.path("models/rl/model.safetensors"))) {
+    if (!has_weights(s.path("models/rl"))) {
       auto trained = train_rl(s, base_folder, metrics);
       if (!trained) return tl::unexpected(trained.error());
       result.halted = std::move(*trained);

@@ -142,6 +142,11 @@ Status save_tensors(const std::string& folder, const std::vector<TensorPlan>& pl
   return {};
 }
 
+bool has_weights(const std::string& folder) {
+  std::error_code ignored;
+  return fs::exists(folder + "/" + kSingle, ignored) || fs::exists(folder + "/" + kIndex, ignored);
+}
+
 Status complete_folder(const std::string& folder, const LlamaConfig& config, const std::vector<int>& more_ends) {
   std::error_code ec;
   if (const std::string path = folder + "/generation_config.json"; !fs::exists(path, ec)) {

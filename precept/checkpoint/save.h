@@ -26,6 +26,10 @@ Result<std::int64_t> parse_byte_size(const std::string& text);
 Status save_tensors(const std::string& folder, const std::vector<TensorPlan>& plans, const TensorRows& rows,
                     std::int64_t shard_bytes = kShardBytes);
 
+// The folder holds weights, in one file or in shards. They are written after everything else that a training leaves, so a training
+// that has left them is done.
+bool has_weights(const std::string& folder);
+
 // What a folder of weights, config.json and tokenizer files lacks of a Hugging Face checkpoint: generation_config.json (ids of
 // `config`, and `more_ends` that end an answer too), special_tokens_map.json (names of tokenizer_config.json).
 Status complete_folder(const std::string& folder, const LlamaConfig& config, const std::vector<int>& more_ends = {});

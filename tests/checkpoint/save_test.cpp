@@ -65,7 +65,10 @@ class Save : public testing::Test {
 
 TEST_F(Save, ShardsHoldWhatOneFileHolds) {
   make();
+  EXPECT_FALSE(has_weights(at("to")));
   ASSERT_TRUE(copy_checkpoint(at("from"), at("to"), {std::nullopt, 4000}));
+  EXPECT_TRUE(has_weights(at("to")));
+  EXPECT_FALSE(std::filesystem::exists(at("to/model.safetensors")));
   const json index = json::parse(*read_file(at("to/model.safetensors.index.json")));
   std::int64_t total = 0;
   std::set<std::string> shards;

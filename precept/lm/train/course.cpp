@@ -105,8 +105,8 @@ Result<TrainState> begin(const TrainOptions& options, const Subject& subject, co
 
 Status write_full(const TrainOptions& options, const Subject& subject, const std::vector<float>& weights, TrainSummary& summary) {
   const std::string& tokenizer = options.tokenizer_folder.empty() ? options.from : options.tokenizer_folder;
+  if (Status kept = write_value_head(options.out, weights, subject.head); !kept) return kept;  // weights come last: has_weights()
   if (Status written = write_checkpoint(options.out, subject.layout, weights, tokenizer, options.shard_bytes); !written) return written;
-  if (Status kept = write_value_head(options.out, weights, subject.head); !kept) return kept;
   const Result<std::string> digest = checkpoint_digest(options.out);
   if (!digest) return tl::unexpected(digest.error());
   summary.digest = *digest;
@@ -122,8 +122,8 @@ Status write_adapter(const TrainOptions& options, const Subject& subject, const 
   if (!digest) return tl::unexpected(digest.error());
   summary.digest = adapted_digest(base_digest, *digest);
   if (options.lora.merged.empty()) return {};
-  if (Status merged = merge_adapter(options.from, adapter, options.lora.merged, {std::nullopt, options.shard_bytes}); !merged) return merged;
   if (Status kept = write_value_head(options.lora.merged, flat, subject.head); !kept) return kept;
+  if (Status merged = merge_adapter(options.from, adapter, options.lora.merged, {std::nullopt, options.shard_bytes}); !merged) return merged;
   const Result<std::string> merged_digest = checkpoint_digest(options.lora.merged);
   if (!merged_digest) return tl::unexpected(merged_digest.error());
   summary.merged_digest = *merged_digest;

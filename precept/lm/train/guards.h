@@ -21,6 +21,19 @@ struct Reading {
   std::int64_t truth_n = 0;
 };
 
+// Calls visit(name, number) for the optional numbers of a (const or not) Reading.
+template <class R, class Visit>
+void each_number(R& r, const Visit& visit) {
+  visit("entropy", r.entropy);
+  visit("distinct", r.distinct);
+  visit("repeated_endings", r.repeated_endings);
+  visit("length", r.length);
+  visit("kl", r.kl);
+  visit("unparseable", r.unparseable);
+  visit("reward", r.reward);
+  visit("truth", r.truth);
+}
+
 // The answers of one look, as tokens without end token, and the log-probabilities of all their tokens.
 struct ProbedAnswer {
   std::vector<std::int32_t> tokens;

@@ -41,19 +41,6 @@ std::string differences(const nlohmann::json& state, const nlohmann::json& run) 
   return text.empty() ? "another version's options" : text;
 }
 
-// Calls visit(name, number) for the optional numbers of a reading.
-template <class R, class Visit>
-void each_number(R& r, const Visit& visit) {
-  visit("entropy", r.entropy);
-  visit("distinct", r.distinct);
-  visit("repeated_endings", r.repeated_endings);
-  visit("length", r.length);
-  visit("kl", r.kl);
-  visit("unparseable", r.unparseable);
-  visit("reward", r.reward);
-  visit("truth", r.truth);
-}
-
 nlohmann::json readings_json(const std::vector<Reading>& readings) {
   auto all = nlohmann::json::array();
   for (const Reading& r : readings) {

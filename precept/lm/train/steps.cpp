@@ -168,17 +168,9 @@ class Steps {
   }
 
   void report(const Reading& r) const {
-    const auto metric = [&](const char* name, const std::optional<double>& value) {
-      if (value) report_.metric(name, r.step, *value);
-    };
-    metric("guard_entropy", r.entropy);
-    metric("guard_distinct", r.distinct);
-    metric("guard_repeated_endings", r.repeated_endings);
-    metric("guard_length", r.length);
-    metric("guard_kl", r.kl);
-    metric("guard_unparseable", r.unparseable);
-    metric("guard_reward", r.reward);
-    metric("guard_truth", r.truth);
+    each_number(r, [&](const char* name, const std::optional<double>& value) {
+      if (value) report_.metric((std::string("guard_") + name).c_str(), r.step, *value);
+    });
   }
 
   Status save() const { return options_.state.empty() ? Status() : save_state(options_.state, state_); }

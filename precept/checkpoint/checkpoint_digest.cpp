@@ -14,10 +14,13 @@ namespace {
 constexpr std::size_t kPartBytes = std::size_t{16} << 20;
 constexpr std::size_t kMaxConfigBytes = std::size_t{64} << 20;
 
-// Digests of the parts of a text, one after the other.
+// Digests of the parts of a mapped file, one after the other.
 std::vector<std::string> digests_of(const std::vector<std::string_view>& parts) {
   std::vector<std::string> digests(parts.size());
-  in_parallel(parts.size(), [&](std::size_t i) { digests[i] = sha256(parts[i]); });
+  in_parallel(parts.size(), [&](std::size_t i) {
+    digests[i] = sha256(parts[i]);
+    give_back(parts[i]);
+  });
   return digests;
 }
 

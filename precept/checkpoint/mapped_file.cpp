@@ -1,6 +1,7 @@
 #include "precept/checkpoint/mapped_file.h"
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 
 #include <fcntl.h>
@@ -32,6 +33,14 @@ Result<std::unique_ptr<const MappedFile>> MappedFile::open(const std::string& pa
   }
   if (data == MAP_FAILED) return failed(std::string("cannot map: ") + std::strerror(error), "check free memory", path);
   return std::make_unique<const MappedFile>(static_cast<const char*>(data), size);
+}
+
+void give_back(std::string_view bytes) {
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto at = reinterpret_cast<std::uintptr_t>(bytes.data());
+  const std::uintptr_t begin = (at + page - 1) / page * page;
+  const std::uintptr_t end = (at + bytes.size()) / page * page;
+  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 }  // namespace precept

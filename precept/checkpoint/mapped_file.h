@@ -27,4 +27,8 @@ class MappedFile {
   std::size_t size_;
 };
 
+// Gives back the memory of the pages that lie wholly in these bytes of a mapped file. Who reads them again has them mapped
+// again: a pass over a large checkpoint need not hold all of it.
+void give_back(std::string_view bytes);
+
 }  // namespace precept

@@ -1,5 +1,6 @@
 // Numbers of tensors: bf16 and f16 to and from float.
 
+#include <cstdint>
 #include <cstring>
 
 #include "precept/checkpoint/half.h"
@@ -24,24 +25,33 @@ void widen(Dtype dtype, const char* bytes, std::size_t count, float* out) {
   }
 }
 
-bool all_finite(Dtype dtype, std::string_view bytes) {
-  std::uint32_t broken = 0;  // gathered without branches, so that the loops run in vectors
-  switch (dtype) {
-    case Dtype::kBF16:
-      for (std::size_t i = 0; i + 2 <= bytes.size(); i += 2) broken |= (load_u16(bytes.data() + i) & 0x7F80U) == 0x7F80U;
-      break;
-    case Dtype::kF16:
-      for (std::size_t i = 0; i + 2 <= bytes.size(); i += 2) broken |= (load_u16(bytes.data() + i) & 0x7C00U) == 0x7C00U;
-      break;
-    default:
-      PRECEPT_CHECK(dtype == Dtype::kF32);
-      for (std::size_t i = 0; i + 4 <= bytes.size(); i += 4) {
-        std::uint32_t bits = 0;
-        std::memcpy(&bits, bytes.data() + i, sizeof bits);
-        broken |= (bits & 0x7F800000U) == 0x7F800000U;
-      }
+namespace {
+
+// Whether no number of this many bits has all bits of its exponent set. Gathered without branches, in lanes of the numbers'
+// own width, so that the loop runs in whole vectors.
+template <class Bits>
+bool exponents_fine(std::string_view bytes, Bits exponent) {
+  Bits broken = 0;
+  for (std::size_t i = 0; i + sizeof(Bits) <= bytes.size(); i += sizeof(Bits)) {
+    Bits bits = 0;
+    std::memcpy(&bits, bytes.data() + i, sizeof bits);
+    broken = static_cast<Bits>(broken | ((bits & exponent) == exponent ? 1 : 0));
   }
   return broken == 0;
+}
+
+}  // namespace
+
+bool all_finite(Dtype dtype, std::string_view bytes) {
+  switch (dtype) {
+    case Dtype::kBF16:
+      return exponents_fine<std::uint16_t>(bytes, 0x7F80U);
+    case Dtype::kF16:
+      return exponents_fine<std::uint16_t>(bytes, 0x7C00U);
+    default:
+      PRECEPT_CHECK(dtype == Dtype::kF32);
+      return exponents_fine<std::uint32_t>(bytes, 0x7F800000U);
+  }
 }
 
 Result<std::vector<float>> to_floats(const TensorView& tensor) {

@@ -93,6 +93,7 @@ Result<std::string> checkpoint_digest(const std::string& folder);
 Result<std::string> checkpoint_digest(const std::string& folder, const CheckpointTensors& tensors);
 // SHA-256 over the parts of a file, likewise: of one that holds everything (GGUF).
 Result<std::string> file_digest(const std::string& path);
+// Likewise of tensors of mapped files, whose pages are given back.
 std::string tensors_digest(std::string_view config, const std::vector<TensorView>& sorted_by_name);
 
 bool is_float(Dtype dtype);  // F32, F16 or BF16: what the functions below take

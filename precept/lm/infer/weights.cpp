@@ -9,13 +9,11 @@
 #include <tuple>
 #include <utility>
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
 #include "precept/checkpoint/gguf_config.h"
+#include "precept/checkpoint/mapped_file.h"
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/parallel.h"
 
@@ -119,7 +117,11 @@ class Reader {
       if (tensor.type == GgmlType::kBF16) all.emplace_back(name, Dtype::kBF16, tensor.bytes);
     }
     std::vector<char> fine(all.size());
-    in_parallel(all.size(), [&](std::size_t i) { fine[i] = all_finite(std::get<1>(all[i]), std::get<2>(all[i])); });
+    in_parallel(all.size(), [&](std::size_t i) {
+      const auto& [name, dtype, bytes] = all[i];
+      fine[i] = all_finite(dtype, bytes);
+      give_back(bytes);
+    });
     const auto broken = std::find(fine.begin(), fine.end(), 0);
     if (broken == fine.end()) return {};
     return bad_input("the tensor " + std::get<0>(all[static_cast<std::size_t>(broken - fine.begin())]) + " holds values that are not finite",
@@ -172,14 +174,6 @@ nn::Precision precision_of(const std::string& wanted, const Sources& sources) {
     return named.second.shape.size() < 2 || is_bf16(named.second.part);
   });
   return all ? nn::Precision::kBf16 : nn::Precision::kFp32;
-}
-
-// Gives back the pages of a mapped file that hold these bytes; whoever reads them again has them mapped again.
-void give_back(std::string_view bytes) {
-  const auto page = static_cast<std::uintptr_t>(sysconf(_SC_PAGESIZE));
-  const std::uintptr_t begin = (reinterpret_cast<std::uintptr_t>(bytes.data()) + page - 1) / page * page;
-  const std::uintptr_t end = (reinterpret_cast<std::uintptr_t>(bytes.data()) + bytes.size()) / page * page;
-  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
 }
 
 // Packs every matrix, or none where all together would take more than `limit` bytes.

@@ -34,7 +34,8 @@ Json to_json(const BenchReport& report) {
     decode.push_back({{"sequences", d.sequences},
                       {"tokens_per_s", d.tokens_per_s},
                       {"share_of_gemm_roof", d.share_of_gemm_roof},
-                      {"share_of_memory_roof", d.share_of_memory_roof}});
+                      {"share_of_memory_roof", d.share_of_memory_roof},
+                      {"memory_gbps", d.memory_gbps}});
   }
   return {{"roof", to_json(report.roof)},
           {"decode", decode},
@@ -53,8 +54,8 @@ void print(const BenchReport& report) {
               static_cast<double>(report.parameters) / 1e6);
   std::printf("prefill %29.0f tokens/s, %3.0f%% of the product roof\n", report.prefill_tokens_per_s, 100 * report.prefill_share_of_gemm_roof);
   for (const BenchReport::Decode& d : report.decode) {
-    std::printf("decode, %3d sequences %15.0f tokens/s, %3.0f%% of the product roof, %3.0f%% of the memory roof\n", d.sequences, d.tokens_per_s,
-                100 * d.share_of_gemm_roof, 100 * d.share_of_memory_roof);
+    std::printf("decode, %3d sequences %15.0f tokens/s, %3.0f%% of the product roof, %3.0f%% of what memory gave meanwhile (%.1f GB/s)\n",
+                d.sequences, d.tokens_per_s, 100 * d.share_of_gemm_roof, 100 * d.share_of_memory_roof, d.memory_gbps);
   }
 }
 

@@ -33,7 +33,10 @@ struct BenchReport {
     int sequences = 0;
     double tokens_per_s = 0;           // new tokens, all sequences together
     double share_of_gemm_roof = 0;     // 2 operations a weight and token, attention not counted
-    double share_of_memory_roof = 0;   // weights once a step, and every sequence's keys and values
+    // Of reading, where weights are read once a step, and every sequence's keys and values: as fast as memory was between the steps
+    // of the same run, since on a shared machine that changes from one second to the next.
+    double share_of_memory_roof = 0;
+    double memory_gbps = 0;
     double seconds = 0;
   };
   Roof roof;

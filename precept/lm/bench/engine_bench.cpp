@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 
 #include "precept/core/rng.h"
-#include "precept/lm/bench/bench.h"
+#include "precept/lm/bench/roof.h"
 #include "precept/lm/infer/engine.h"
 #include "precept/lm/nn/row_kernels.h"
 
@@ -35,6 +35,9 @@ double products(const LlamaConfig& c, bool head) {
   return layer * c.num_hidden_layers + (head ? double(c.hidden_size) * c.vocab_size : 0.0);
 }
 
+constexpr int kStepsBetween = 4;                 // passes over memory
+constexpr std::chrono::microseconds kRest{400};  // until threads that wait for more work sleep
+
 class Runs {
  public:
   explicit Runs(Model& model) : model_(model) {}
@@ -44,9 +47,14 @@ class Runs {
     double seconds = 0;
     std::int64_t prompt_tokens = 0, new_tokens = 0;
   };
-  Took go(int count, int prompt, int tokens) {
+  // With `between`, some steps are followed by a pass over memory, which is not part of the time.
+  struct Between {
+    MemoryRoof& memory;
+    double bytes = 0, seconds = 0;
+  };
+  Took go(int count, int prompt, int tokens, Between* between = nullptr) {
     Took took;
-    const auto start = Clock::now();
+    auto start = Clock::now();
     for (int i = 0; i < count; ++i) {
       GenerateRequest request;
       request.raw = true;
@@ -59,9 +67,16 @@ class Runs {
         took.new_tokens += g->usage.output_tokens;
       });
     }
-    while (model_.advance(std::chrono::milliseconds(0)) > 0) {
+    for (int step = 0; model_.advance(std::chrono::milliseconds(0)) > 0; ++step) {
+      if (between == nullptr || step % kStepsBetween != 0) continue;
+      took.seconds += since(start);
+      std::this_thread::sleep_for(kRest);
+      between->seconds += between->memory.read();
+      between->bytes += static_cast<double>(MemoryRoof::kBytes);
+      std::this_thread::sleep_for(kRest);
+      start = Clock::now();
     }
-    took.seconds = since(start);
+    took.seconds += since(start);
     return took;
   }
 
@@ -76,20 +91,22 @@ class Runs {
   std::uint64_t item_ = 0;
 };
 
-BenchReport::Decode decode(Runs& runs, const BenchOptions& o, const LlamaConfig& c, const Roof& roof, int sequences) {
+BenchReport::Decode decode(Runs& runs, MemoryRoof& memory, const BenchOptions& o, const LlamaConfig& c, const Roof& roof, int sequences) {
   // What the same requests take up to their first new token is taken off; the least of some tries, since others may run.
   double prefill = 1e300;
   for (int i = 0; i < 2; ++i) prefill = std::min(prefill, runs.go(sequences, o.prompt, 1).seconds);
-  const Runs::Took whole = runs.go(sequences, o.prompt, o.tokens + 1);
+  Runs::Between between{memory};
+  const Runs::Took whole = runs.go(sequences, o.prompt, o.tokens + 1, &between);
   BenchReport::Decode d;
   d.sequences = sequences;
   d.seconds = whole.seconds - prefill;
   d.tokens_per_s = static_cast<double>(whole.new_tokens - sequences) / d.seconds;
   d.share_of_gemm_roof = d.tokens_per_s * 2 * products(c, true) / 1e9 / roof.gemm_gflops;
+  d.memory_gbps = between.bytes / between.seconds / 1e9;
   const double bytes = o.precision == "fp32" ? 4 : 2;
   const double context = o.prompt + 0.5 * o.tokens, steps_per_s = d.tokens_per_s / sequences;
   const double cache = 2.0 * c.num_key_value_heads * c.head_dim * c.num_hidden_layers * context * sequences;
-  d.share_of_memory_roof = steps_per_s * bytes * (products(c, true) + cache) / 1e9 / roof.memory_gbps;
+  d.share_of_memory_roof = steps_per_s * bytes * (products(c, true) + cache) / 1e9 / d.memory_gbps;
   return d;
 }
 
@@ -132,8 +149,9 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   report.parameters = static_cast<std::int64_t>(products(*config, true));
   report.precision = options.precision;
   report.kernels = nn::row_kernels(options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16).name;
-  report.threads = options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
+  report.threads = all_threads(options.threads);
   Runs runs(**model);
+  MemoryRoof memory(all_threads(options.threads));
   runs.go(1, 16, 2);
   say(events, "prompts");
   Runs::Took prompts = runs.go(8, options.prefill, 1);
@@ -143,7 +161,7 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   report.prefill_share_of_gemm_roof = report.prefill_tokens_per_s * 2 * products(*config, false) / 1e9 / report.roof.gemm_gflops;
   for (const int n : options.sequences) {
     say(events, fmt::format("{} sequences", n));
-    report.decode.push_back(decode(runs, options, *config, report.roof, n));
+    report.decode.push_back(decode(runs, memory, options, *config, report.roof, n));
   }
   return report;
 }

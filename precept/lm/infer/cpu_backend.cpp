@@ -16,7 +16,8 @@ using nn::kBlockTokens;
 constexpr int kMaxRows = 512;    // of a step
 constexpr int kLogitRows = 64;   // rows of logits in flight
 constexpr int kTaskRows = 32;    // rows of one attention task
-constexpr int kFusedPanels = 8;  // of gate and up, in steps of few rows
+constexpr int kMostPanels = 8;   // of a piece, in steps of few rows
+constexpr int kOwnRows = 4;      // that every thread norms for itself
 
 // Lanes between rows of factors: whole cache lines, and not a multiple of a page's worth of them, or the rows of a tile
 // would evict each other.
@@ -59,7 +60,8 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
   memory_.reset(static_cast<nn::Lane*>(std::calloc(static_cast<std::size_t>(blocks_), block)));
   if (!memory_) throw std::bad_alloc();
   rotary_ = Rotary(c, static_cast<int>(std::min<std::int64_t>(c.max_position_embeddings, blocks_ * kBlockTokens)));
-  taken_ = std::make_unique<std::atomic<int>[]>(static_cast<std::size_t>(c.num_hidden_layers));
+  taken_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size());
+  dealt_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size() * kDealt + 1);
   for (int i = 0; i < team_.threads(); ++i) lanes_.push_back(std::make_unique<Lane>(kernels_, low_rank_));
 }
 
@@ -113,6 +115,11 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
     return cost(a) > cost(b);
   });
   for (std::size_t l = 0; l < weights_.layers.size(); ++l) taken_[l].store(0, std::memory_order_relaxed);
+  for (std::size_t i = 0; i <= weights_.layers.size() * kDealt; ++i) dealt_[i].store(team_.threads(), std::memory_order_relaxed);
+  const bool out_bias = !weights_.layers[0].out_bias.empty();
+  few_ = rows_ <= kLogitRows;
+  own_norms_ = rows_ <= kOwnRows && !adapted_ && !out_bias;
+  fused_heads_ = rows_ <= kTaskRows && !adapted_;  // then a segment's rows are one task of each kv head
 
   const auto grow = [&](auto& v, std::size_t n) {
     if (v.size() < n) v.resize(n);
@@ -127,9 +134,9 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
   if (adapted_) grow(gate_up_R2F_, R * 2 * static_cast<std::size_t>(c.intermediate_size));
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     grow(lane->scores, nn::attention_scratch(most));
-    const auto fused = static_cast<std::size_t>(rows_ <= kLogitRows ? kFusedPanels : 2) * nn::kPanel;
-    grow(lane->gate_up, R * 2 * fused);
-    grow(lane->swiglu, R * fused);
+    grow(lane->gate_up, R * 2 * kMostPanels * nn::kPanel);
+    grow(lane->swiglu, R * kMostPanels * nn::kPanel);
+    if (own_norms_) grow(lane->h, R * h_stride_);
     grow(lane->attended, times(kTaskRows, queries_ / c.num_key_value_heads));
     grow(lane->rstd, std::max<std::size_t>(1, static_cast<std::size_t>(c.num_attention_heads)));
     grow(lane->wide, static_cast<std::size_t>(std::max({c.hidden_size, queries_, c.intermediate_size})));
@@ -148,68 +155,81 @@ std::vector<Outcome> CpuBackend::run(const std::vector<Segment>& segments, const
   return outcomes;
 }
 
-const nn::Lane* CpuBackend::first_panel(const Matrix& matrix, int thread) const {
-  return matrix.panel(Share(matrix.panels(), thread, team_.threads()).begin);
+// Columns of a product that a thread computes together, in panels. Few rows: enough pieces that all threads are done at
+// about the same time, each long enough that memory follows. Many rows: one piece each, so that rows stay in the cache.
+int CpuBackend::piece(int panels) const {
+  const int threads = team_.threads();
+  if (!few_) return std::max(1, (panels + threads - 1) / threads);
+  return std::clamp(panels / (threads * 6), 1, kMostPanels);
 }
+
+Pieces CpuBackend::pieces(std::size_t which, int panels, int thread) { return {dealt_[which], panels, piece(panels), thread}; }
+
+const nn::Lane* CpuBackend::first_panel(const Matrix& matrix, int thread) const { return matrix.panel(piece(matrix.panels()) * thread); }
 
 // `next` is the matrix whose turn comes after this one.
-void CpuBackend::product(Lane& lane, int thread, int rows, const Lanes& a, std::size_t lda, const Matrix& matrix, float* c, bool add,
-                         const Matrix& next) {
-  const Share panels(matrix.panels(), thread, team_.threads());
-  lane.products.times(rows, a.data(), lda, matrix, panels.begin, panels.end, c, static_cast<std::size_t>(matrix.rows), add,
-                      first_panel(next, thread));
+void CpuBackend::product(Lane& lane, int thread, int rows, const nn::Lane* a, std::size_t lda, const Matrix& matrix, std::size_t which, float* c,
+                         bool add, const Matrix& next) {
+  for (Pieces p = pieces(which, matrix.panels(), thread); p; ++p) {
+    const nn::Lane* after = p.next() < matrix.panels() ? matrix.panel(p.next()) : first_panel(next, thread);
+    lane.products.times(rows, a, lda, matrix, p.begin(), p.end(), c, static_cast<std::size_t>(matrix.rows), add, after);
+  }
 }
 
-void CpuBackend::adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const Lanes& x, std::size_t lda, int in, float* y,
-                       int out) {
+void CpuBackend::adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const nn::Lane* x, std::size_t lda, int in,
+                       float* y, int out) {
   if (!adapted_) return;
   for (const AdapterRows& run : adapter_rows_) {
     const int begin = std::max(run.from, rows.begin), end = std::min(run.from + run.rows, rows.end);
     if (run.adapter == nullptr || begin >= end) continue;
-    lane.adapters.add(*run.adapter, layer, product, kernels_.precision, end - begin, x.data() + static_cast<std::size_t>(begin) * lda, lda, in,
+    lane.adapters.add(*run.adapter, layer, product, kernels_.precision, end - begin, x + static_cast<std::size_t>(begin) * lda, lda, in,
                       y + times(begin, out), static_cast<std::size_t>(out));
   }
 }
 
-// Factors of the normed rows.
-void CpuBackend::normed(Lane& lane, Share rows, const std::vector<float>& weight) {
+// Factors of the normed rows, h_stride_ apart: this thread's share of them, which all see after the next barrier, or its own
+// copy of all.
+const nn::Lane* CpuBackend::normed(Lane& lane, int thread, const std::vector<float>& weight) {
   const int C = weights_.config.hidden_size;
   const auto eps = static_cast<float>(weights_.config.rms_norm_eps);
+  const Share rows = own_norms_ ? Share(rows_, 0, 1) : Share(rows_, thread, team_.threads());
+  nn::Lane* h = own_norms_ ? lane.h.data() : h_RL_.data();
   for (int r = rows.begin; r < rows.end; ++r) {
     plain_.rmsnorm(1, C, x_RC_.data() + times(r, C), weight.data(), eps, lane.wide.data(), lane.rstd.data());
-    kernels_.factors(C, lane.wide.data(), h_RL_.data() + static_cast<std::size_t>(r) * h_stride_);
+    kernels_.factors(C, lane.wide.data(), h + static_cast<std::size_t>(r) * h_stride_);
   }
+  if (!own_norms_) team_.barrier();
+  return h;
 }
 
-// From q, k, v of a row to factors of its queries and a place in the cache.
-void CpuBackend::heads(Lane& lane, Share rows, std::size_t layer) {
+// From q, k, v of one row and kv head to factors of its queries and a place in the cache.
+void CpuBackend::heads(Lane& lane, int r, int g, std::size_t layer) {
   const LlamaConfig& c = weights_.config;
   const Weights::Layer& w = weights_.layers[layer];
-  const int H = c.num_attention_heads, G = c.num_key_value_heads, D = c.head_dim;
+  const int D = c.head_dim, group = c.num_attention_heads / c.num_key_value_heads;
   const auto eps = static_cast<float>(c.rms_norm_eps);
-  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
-  for (int r = rows.begin; r < rows.end; ++r) {
-    const Row& row = row_R_[static_cast<std::size_t>(r)];
-    float* q = qkv_RW_.data() + times(r, wide_);
-    float* k = q + queries_;
-    const float* v = k + keys_;
-    if (!w.qkv_bias.empty()) {
-      for (int i = 0; i < wide_; ++i) q[i] += w.qkv_bias[static_cast<std::size_t>(i)];
-    }
-    if (c.qk_norm) {  // every head on its own (Qwen3)
-      plain_.rmsnorm(H, D, q, w.q_norm.data(), eps, q, lane.rstd.data());
-      plain_.rmsnorm(G, D, k, w.k_norm.data(), eps, k, lane.rstd.data());
-    }
-    const std::size_t angle = times(row.position, D / 2);
-    plain_.rotate(H + G, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, q);
-    nn::Lane* to = block(row.block, layer);
-    for (int g = 0; g < G; ++g) {
-      kernels_.place(D, row.position % kBlockTokens, k + g * D, v + g * D, to + static_cast<std::size_t>(g) * kv_.key_head,
-                     to + kv_.values + static_cast<std::size_t>(g) * kv_.value_head);
-    }
-    nn::Lane* factors = q_RL_.data() + static_cast<std::size_t>(r) * q_stride_;
-    for (int h = 0; h < H; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
+  const Row& row = row_R_[static_cast<std::size_t>(r)];
+  const int from_q = g * group * D, from_k = queries_ + g * D, from_v = queries_ + keys_ + g * D;
+  float* all = qkv_RW_.data() + times(r, wide_);
+  float *q = all + from_q, *k = all + from_k, *v = all + from_v;
+  if (!w.qkv_bias.empty()) {
+    for (int i = 0; i < group * D; ++i) q[i] += w.qkv_bias[static_cast<std::size_t>(from_q + i)];
+    for (int i = 0; i < D; ++i) k[i] += w.qkv_bias[static_cast<std::size_t>(from_k + i)];
+    for (int i = 0; i < D; ++i) v[i] += w.qkv_bias[static_cast<std::size_t>(from_v + i)];
   }
+  if (c.qk_norm) {  // every head on its own (Qwen3)
+    plain_.rmsnorm(group, D, q, w.q_norm.data(), eps, q, lane.rstd.data());
+    plain_.rmsnorm(1, D, k, w.k_norm.data(), eps, k, lane.rstd.data());
+  }
+  const std::size_t angle = times(row.position, D / 2);
+  plain_.rotate(group, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, q);
+  plain_.rotate(1, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, k);
+  nn::Lane* to = block(row.block, layer);
+  kernels_.place(D, row.position % kBlockTokens, k, v, to + static_cast<std::size_t>(g) * kv_.key_head,
+                 to + kv_.values + static_cast<std::size_t>(g) * kv_.value_head);
+  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
+  nn::Lane* factors = q_RL_.data() + static_cast<std::size_t>(r) * q_stride_ + static_cast<std::size_t>(g * group) * head;
+  for (int h = 0; h < group; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
 }
 
 // The keys of the first two blocks of a task, which is about to be somebody's next one: its blocks lie anywhere.
@@ -248,6 +268,7 @@ void CpuBackend::attention(Lane& lane, std::size_t layer) {
     a.out_row = times(group, D);
     a.out_head = static_cast<std::size_t>(D);
     a.scratch = lane.scores.data();
+    for (int r = 0; fused_heads_ && r < task.rows; ++r) heads(lane, task.row + r, task.group, layer);
     if (const int next = i + team_.threads(); next < tasks) ask_ahead(tasks_[static_cast<std::size_t>(next)], layer);
     kernels_.attend(a);
     for (int r = 0; r < task.rows; ++r) {
@@ -259,37 +280,39 @@ void CpuBackend::attention(Lane& lane, std::size_t layer) {
 
 // Gate and up of the same columns are computed by one thread, which goes on to their SwiGLU while they are at hand; with
 // adapters all columns must be there first.
-void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer) {
+void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer, const nn::Lane* h) {
   const Weights::Layer& w = weights_.layers[layer];
   const int F = weights_.config.intermediate_size, P = nn::kPanel;
-  const Share panels(w.gate.panels(), thread, team_.threads());
+  Pieces p = pieces(layer * kDealt + kFeedForward, w.gate.panels(), thread);
   if (adapted_) {
     const auto ld = static_cast<std::size_t>(2 * F);
-    lane.products.times(rows_, h_RL_.data(), h_stride_, w.gate, panels.begin, panels.end, gate_up_R2F_.data(), ld, false,
-                        first_panel(w.up, thread));
-    lane.products.times(rows_, h_RL_.data(), h_stride_, w.up, panels.begin, panels.end, gate_up_R2F_.data() + F, ld, false,
-                        first_panel(w.down, thread));
+    for (; p; ++p) {
+      lane.products.times(rows_, h, h_stride_, w.gate, p.begin(), p.end(), gate_up_R2F_.data(), ld, false, w.up.panel(p.begin()));
+      lane.products.times(rows_, h, h_stride_, w.up, p.begin(), p.end(), gate_up_R2F_.data() + F, ld, false, w.gate.panel(p.next()));
+    }
     team_.barrier();
     const Share rows(rows_, thread, team_.threads());
-    adapt(lane, rows, layer, nn::Product::kGateUp, h_RL_, h_stride_, weights_.config.hidden_size, gate_up_R2F_.data(), 2 * F);
+    adapt(lane, rows, layer, nn::Product::kGateUp, h, h_stride_, weights_.config.hidden_size, gate_up_R2F_.data(), 2 * F);
     for (int r = rows.begin; r < rows.end; ++r) {
       plain_.swiglu(1, F, gate_up_R2F_.data() + times(r, 2 * F), lane.wide.data());
       kernels_.factors(F, lane.wide.data(), s_RL_.data() + static_cast<std::size_t>(r) * s_stride_);
     }
     return;
   }
-  // Few rows wait for memory: more panels at a time let the product ask for it ahead.
-  const int together = rows_ <= kLogitRows ? kFusedPanels : 2;
-  for (int p = panels.begin; p < panels.end; p += together) {
-    const int some = std::min(together, panels.end - p), f = some * P, width = std::min(f, F - p * P);
-    float* gate = lane.gate_up.data();
-    const auto ld = static_cast<std::size_t>(2 * f);
-    lane.products.times(rows_, h_RL_.data(), h_stride_, w.gate, p, p + some, gate - p * P, ld, false, w.up.panel(p));
-    lane.products.times(rows_, h_RL_.data(), h_stride_, w.up, p, p + some, gate + f - p * P, ld, false,
-                        p + some < panels.end ? w.gate.panel(p + some) : first_panel(w.down, thread));
-    plain_.swiglu(rows_, f, gate, lane.swiglu.data());
-    nn::Lane* to = s_RL_.data() + nn::lanes_of(kernels_.precision, static_cast<std::size_t>(p * P));
-    for (int r = 0; r < rows_; ++r) kernels_.factors(width, lane.swiglu.data() + times(r, f), to + static_cast<std::size_t>(r) * s_stride_);
+  for (; p; ++p) {
+    // Many rows: what few panels give stays in the cache until its SwiGLU.
+    const int together = few_ ? kMostPanels : 2;
+    for (int from = p.begin(); from < p.end(); from += together) {
+      const int to = std::min(from + together, p.end()), f = (to - from) * P, width = std::min(f, F - from * P);
+      float* gate = lane.gate_up.data();
+      const auto ld = static_cast<std::size_t>(2 * f);
+      const nn::Lane* after = to < p.end() ? w.gate.panel(to) : p.next() < w.gate.panels() ? w.gate.panel(p.next()) : first_panel(w.down, thread);
+      lane.products.times(rows_, h, h_stride_, w.gate, from, to, gate - from * P, ld, false, w.up.panel(from));
+      lane.products.times(rows_, h, h_stride_, w.up, from, to, gate + f - from * P, ld, false, after);
+      plain_.swiglu(rows_, f, gate, lane.swiglu.data());
+      nn::Lane* s = s_RL_.data() + nn::lanes_of(kernels_.precision, static_cast<std::size_t>(from * P));
+      for (int r = 0; r < rows_; ++r) kernels_.factors(width, lane.swiglu.data() + times(r, f), s + static_cast<std::size_t>(r) * s_stride_);
+    }
   }
 }
 
@@ -299,31 +322,35 @@ void CpuBackend::work(int thread) {
   const Share rows(rows_, thread, team_.threads());
   const int C = c.hidden_size;
   for (int r = rows.begin; r < rows.end; ++r) weights_.embed.row(row_R_[static_cast<std::size_t>(r)].token, x_RC_.data() + times(r, C));
+  if (own_norms_) team_.barrier();
   for (std::size_t l = 0; l < weights_.layers.size(); ++l) {
     const Weights::Layer& w = weights_.layers[l];
-    normed(lane, rows, w.input_norm);
+    const std::size_t dealt = l * kDealt;
+    const nn::Lane* h = normed(lane, thread, w.input_norm);
+    product(lane, thread, rows_, h, h_stride_, w.qkv, dealt + kQkv, qkv_RW_.data(), false, w.out);
     team_.barrier();
-    product(lane, thread, rows_, h_RL_, h_stride_, w.qkv, qkv_RW_.data(), false, w.out);
-    team_.barrier();
-    adapt(lane, rows, l, nn::Product::kQkv, h_RL_, h_stride_, C, qkv_RW_.data(), wide_);
-    heads(lane, rows, l);
-    team_.barrier();
+    if (!fused_heads_) {
+      adapt(lane, rows, l, nn::Product::kQkv, h, h_stride_, C, qkv_RW_.data(), wide_);
+      for (int r = rows.begin; r < rows.end; ++r) {
+        for (int g = 0; g < c.num_key_value_heads; ++g) heads(lane, r, g, l);
+      }
+      team_.barrier();
+    }
     attention(lane, l);
     team_.barrier();
-    product(lane, thread, rows_, attended_RL_, q_stride_, w.out, x_RC_.data(), true, w.gate);
+    product(lane, thread, rows_, attended_RL_.data(), q_stride_, w.out, dealt + kOut, x_RC_.data(), true, w.gate);
     team_.barrier();
-    adapt(lane, rows, l, nn::Product::kOut, attended_RL_, q_stride_, queries_, x_RC_.data(), C);
+    adapt(lane, rows, l, nn::Product::kOut, attended_RL_.data(), q_stride_, queries_, x_RC_.data(), C);
     for (int r = rows.begin; r < rows.end && !w.out_bias.empty(); ++r) {
       for (int i = 0; i < C; ++i) x_RC_[times(r, C) + static_cast<std::size_t>(i)] += w.out_bias[static_cast<std::size_t>(i)];
     }
-    normed(lane, rows, w.post_norm);
+    h = normed(lane, thread, w.post_norm);
+    feed_forward(lane, thread, l, h);
     team_.barrier();
-    feed_forward(lane, thread, l);
-    team_.barrier();
-    product(lane, thread, rows_, s_RL_, s_stride_, w.down, x_RC_.data(), true,
+    product(lane, thread, rows_, s_RL_.data(), s_stride_, w.down, dealt + kDown, x_RC_.data(), true,
             l + 1 < weights_.layers.size() ? weights_.layers[l + 1].qkv : weights_.head);
     team_.barrier();
-    adapt(lane, rows, l, nn::Product::kDown, s_RL_, s_stride_, c.intermediate_size, x_RC_.data(), C);
+    adapt(lane, rows, l, nn::Product::kDown, s_RL_.data(), s_stride_, c.intermediate_size, x_RC_.data(), C);
   }
   team_.barrier();
   answer(thread);
@@ -345,8 +372,10 @@ void CpuBackend::answer(int thread) {
       kernels_.factors(C, lane.wide.data(), h_RL_.data() + static_cast<std::size_t>(i) * h_stride_);
     }
     team_.barrier();
-    product(lane, thread, some, h_RL_, h_stride_, weights_.head, logits_.data(), false, weights_.layers[0].qkv);
+    product(lane, thread, some, h_RL_.data(), h_stride_, weights_.head, weights_.layers.size() * kDealt, logits_.data(), false,
+            weights_.layers[0].qkv);
     team_.barrier();
+    if (thread == 0) dealt_[weights_.layers.size() * kDealt].store(team_.threads(), std::memory_order_relaxed);  // for the next ones
     for (int i = mine.begin; i < mine.end; ++i) {
       const auto at = static_cast<std::size_t>(from + i);
       answer_one(lane, (*wanted_)[at], logits_.data() + times(i, c.vocab_size), (*outcomes_)[at]);

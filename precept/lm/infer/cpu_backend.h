@@ -1,6 +1,8 @@
 #pragma once
 // The forward pass on the CPU. All threads walk through it side by side: products are shared out by columns, attention by
-// sequences and heads, the rest by rows, so that each weight is read from memory once a step.
+// sequences and heads, the rest by rows, so that each weight is read from memory once a step. Steps of few rows wait for
+// memory: there whoever is done with some columns takes the next ones, and what is short is done by every thread for itself
+// rather than by one for all, which would cost a barrier.
 //
 // Legend: rows R of one step, hidden C, heads H, kv heads G, head_dim D, queries Q = H D, W = (H + 2 G) D, feed-forward F,
 // vocabulary V; an L after a name: lanes of factors (row_kernels.h).
@@ -53,24 +55,28 @@ class CpuBackend : public Backend {
     AdapterProducts adapters;
     Sampler sampler;
     std::vector<float> wide, gate_up, swiglu, attended, rstd;
-    Lanes scores;
+    Lanes scores, h;
   };
+  // Products of a step whose panels are dealt out; the head comes after all layers.
+  enum Dealt { kQkv, kOut, kFeedForward, kDown, kDealt };
 
   void lay_out(const std::vector<Segment>& segments);
   void work(int thread);
   // Parts of a layer, each on this thread's share.
-  void normed(Lane& lane, Share rows, const std::vector<float>& weight);
-  void heads(Lane& lane, Share rows, std::size_t layer);
+  const nn::Lane* normed(Lane& lane, int thread, const std::vector<float>& weight);
+  void heads(Lane& lane, int row, int group, std::size_t layer);
   void attention(Lane& lane, std::size_t layer);
-  void feed_forward(Lane& lane, int thread, std::size_t layer);
+  void feed_forward(Lane& lane, int thread, std::size_t layer, const nn::Lane* h);
   void ask_ahead(const Task& task, std::size_t layer) const;
   void answer(int thread);
   void answer_one(Lane& lane, const Wanted& wanted, float* logits, Outcome& outcome) const;
-  void product(Lane& lane, int thread, int rows, const Lanes& a, std::size_t lda, const Matrix& matrix, float* c, bool add,
+  int piece(int panels) const;
+  Pieces pieces(std::size_t which, int panels, int thread);
+  void product(Lane& lane, int thread, int rows, const nn::Lane* a, std::size_t lda, const Matrix& matrix, std::size_t which, float* c, bool add,
                const Matrix& next);
   const nn::Lane* first_panel(const Matrix& matrix, int thread) const;  // of this thread's share
   // Low-rank parts of a product's rows; x are its factors.
-  void adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const Lanes& x, std::size_t lda, int in, float* y, int out);
+  void adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const nn::Lane* x, std::size_t lda, int in, float* y, int out);
   nn::Lane* block(std::uint32_t id, std::size_t layer) const;
 
   Weights weights_;
@@ -96,8 +102,12 @@ class CpuBackend : public Backend {
   std::vector<int> start_;  // of each segment: its first row
   std::vector<AdapterRows> adapter_rows_;
   bool adapted_ = false;
+  bool few_ = false;          // rows: products wait for memory
+  bool own_norms_ = false;    // every thread norms all rows for itself
+  bool fused_heads_ = false;  // who attends with a kv head makes its keys and queries first
   std::vector<Task> tasks_;
   std::unique_ptr<std::atomic<int>[]> taken_;  // tasks, by layer
+  std::unique_ptr<std::atomic<int>[]> dealt_;  // pieces of products: [layers][kDealt], and the head's
   std::vector<float> x_RC_, qkv_RW_, gate_up_R2F_, logits_;
   Lanes h_RL_, q_RL_, attended_RL_, s_RL_;
 };

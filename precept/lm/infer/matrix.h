@@ -3,6 +3,7 @@
 // at a time. The bits of a product are the same either way.
 
 #include <cstddef>
+#include <span>
 #include <variant>
 #include <vector>
 
@@ -24,8 +25,8 @@ struct Part {
 // Rows (outputs) x cols (inputs).
 struct Matrix {
   int rows = 0, cols = 0;
-  Lanes packed;             // RowKernels::pack of it; empty: `parts` are read
-  std::vector<Part> parts;  // one under the other
+  std::span<const nn::Lane> packed;  // RowKernels::pack of it; empty: `parts` are read. Not owned
+  std::vector<Part> parts;           // one under the other
 
   int panels() const { return (rows + nn::kPanel - 1) / nn::kPanel; }
   // Where panel p is packed; null if there is none.

@@ -43,4 +43,22 @@ struct Share {
   int begin, end;
 };
 
+// Parts of [0, count) of `each` (the last one may be shorter) that threads take as they come along: the first one of thread
+// i is the i-th, so `taken` begins with the number of threads. The next part is taken before this one is worked on, so that
+// its memory can be asked for.
+class Pieces {
+ public:
+  Pieces(std::atomic<int>& taken, int count, int each, int thread) : taken_(taken), count_(count), each_(each), begin_(thread * each), next_(take()) {}
+  explicit operator bool() const { return begin_ < count_; }
+  void operator++() { begin_ = next_, next_ = begin_ < count_ ? take() : begin_; }
+  int begin() const { return begin_; }
+  int end() const { return begin_ + each_ < count_ ? begin_ + each_ : count_; }
+  int next() const { return next_; }  // where the next one begins; `count` or more: there is none
+
+ private:
+  int take() { return taken_.fetch_add(1, std::memory_order_relaxed) * each_; }
+  std::atomic<int>& taken_;
+  int count_, each_, begin_, next_;
+};
+
 }  // namespace precept::infer

@@ -185,14 +185,20 @@ void pack(Weights& weights, std::int64_t limit) {
   }
   all.push_back(&weights.head);
   const auto lanes = [&](const Matrix& m) { return nn::packed_lanes(weights.precision, std::size_t(m.cols), std::size_t(m.rows)); };
-  std::size_t bytes = 0;
-  for (const Matrix* matrix : all) bytes += lanes(*matrix) * sizeof(nn::Lane);
-  if (bytes > static_cast<std::size_t>(std::max<std::int64_t>(limit, 0))) return;
+  std::vector<std::size_t> begins;
+  std::size_t sum = 0;
+  for (const Matrix* matrix : all) {
+    begins.push_back(sum);
+    sum += lanes(*matrix);
+  }
+  if (sum * sizeof(nn::Lane) > static_cast<std::size_t>(std::max<std::int64_t>(limit, 0))) return;
+  weights.packed = nn::uninitialised<nn::Lane>(sum);
   in_parallel(all.size(), [&](std::size_t i) {
     Matrix& matrix = *all[i];
+    nn::Lane* to = weights.packed.get() + begins[i];
     Lanes scratch;
-    matrix.packed.resize(lanes(matrix));
-    matrix.pack(kernels, 0, matrix.panels(), matrix.packed.data(), scratch);
+    matrix.pack(kernels, 0, matrix.panels(), to, scratch);
+    matrix.packed = {to, lanes(matrix)};
     for (const Part& part : matrix.parts) {
       const auto* view = std::get_if<TensorView>(&part.tensor);
       give_back(view != nullptr ? view->bytes : std::get<HfTensor>(part.tensor).tensor->bytes);

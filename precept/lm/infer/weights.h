@@ -28,6 +28,7 @@ struct Weights {
   nn::Precision precision = nn::Precision::kFp32;
   CheckpointTensors folder;   // what matrices that are not packed read, one of the two
   std::optional<Gguf> gguf;
+  nn::Uninitialised<nn::Lane> packed;  // all that are packed, one behind the other in the order of a step: together they fill large pages
   Matrix embed;               // [vocab, hidden], never packed
   std::vector<Layer> layers;
   std::vector<float> norm;

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdlib>
+#include <memory>
 #include <new>
 #include <vector>
 
@@ -33,6 +34,18 @@ struct Aligned {
   void deallocate(T* memory, std::size_t) { std::free(memory); }
   bool operator==(const Aligned&) const { return true; }
 };
+
+// Such memory as it comes: nothing is written into it, so that whoever fills it first is whose page it becomes.
+template <class T>
+struct FreeAligned {
+  void operator()(T* memory) const { Aligned<T>().deallocate(memory, 0); }
+};
+template <class T>
+using Uninitialised = std::unique_ptr<T[], FreeAligned<T>>;
+template <class T>
+Uninitialised<T> uninitialised(std::size_t n) {
+  return Uninitialised<T>(Aligned<T>().allocate(n));
+}
 
 using Floats = std::vector<float, Aligned<float>>;
 

@@ -10,8 +10,9 @@ namespace precept {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// A commit syncs the disk: finished steps wait for company, longer where the disk is slow, but not long.
-constexpr Clock::duration kCommitEvery = std::chrono::milliseconds(100);
+// A commit syncs the disk: finished steps wait for company, so long that commits take a hundredth of the time, but not longer than a second:
+// more than that a kill never loses.
+constexpr Clock::duration kCommitEvery = std::chrono::milliseconds(250);
 constexpr Clock::duration kCommitAtLeastEvery = std::chrono::seconds(1);
 
 // Keeps up to `concurrency` items in flight and the store up to date.
@@ -125,7 +126,7 @@ class Scheduler {
     if (!now && begin - saved_ < pause_) return {};
     if (Status status = run_.store.commit(); !status) return status;
     saved_ = Clock::now();
-    pause_ = std::clamp(4 * (saved_ - begin), kCommitEvery, kCommitAtLeastEvery);
+    pause_ = std::clamp(100 * (saved_ - begin), kCommitEvery, kCommitAtLeastEvery);
     done_ += std::exchange(unreported_, 0);
     report();
     return {};

@@ -56,9 +56,10 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
   s_stride_ = stride_of(weights_.precision, c.intermediate_size);
   const std::size_t block = kv_.layer * static_cast<std::size_t>(c.num_hidden_layers) * sizeof(nn::Lane);
   blocks_ = std::max<std::int64_t>(1, cache_bytes / static_cast<std::int64_t>(block));
-  // Zeros that cost nothing until a block is used.
+  // Zeros that cost nothing until a block is used; then a large page at a time.
   memory_.reset(static_cast<nn::Lane*>(std::calloc(static_cast<std::size_t>(blocks_), block)));
   if (!memory_) throw std::bad_alloc();
+  nn::on_large_pages(memory_.get(), static_cast<std::size_t>(blocks_) * block);
   rotary_ = Rotary(c, static_cast<int>(std::min<std::int64_t>(c.max_position_embeddings, blocks_ * kBlockTokens)));
   taken_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size());
   dealt_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size() * kDealt + 1);

@@ -3,6 +3,7 @@
 // since a step walks through more memory than the processor's page table cache covers.
 
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <memory>
 #include <new>
@@ -11,6 +12,16 @@
 #include <sys/mman.h>
 
 namespace precept::nn {
+
+// Advice: what is refused costs only speed.
+inline void on_large_pages([[maybe_unused]] void* memory, [[maybe_unused]] std::size_t bytes) {
+#ifdef MADV_HUGEPAGE
+  constexpr std::uintptr_t kPage = std::uintptr_t{2} << 20;
+  const auto at = reinterpret_cast<std::uintptr_t>(memory);
+  const std::uintptr_t begin = (at + kPage - 1) / kPage * kPage, end = (at + bytes) / kPage * kPage;
+  if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_HUGEPAGE);
+#endif
+}
 
 template <class T>
 struct Aligned {
@@ -26,9 +37,7 @@ struct Aligned {
     const std::size_t bytes = (n * sizeof(T) + step - 1) / step * step;
     void* memory = std::aligned_alloc(step, bytes);
     if (!memory) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-    if (step == kPage) madvise(memory, bytes, MADV_HUGEPAGE);  // advice: refusal costs only speed
-#endif
+    if (step == kPage) on_large_pages(memory, bytes);
     return static_cast<T*>(memory);
   }
   void deallocate(T* memory, std::size_t) { std::free(memory); }

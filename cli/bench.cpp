@@ -41,6 +41,7 @@ Json to_json(const BenchReport& report) {
           {"decode", decode},
           {"prefill", {{"tokens_per_s", report.prefill_tokens_per_s}, {"share_of_gemm_roof", report.prefill_share_of_gemm_roof}}},
           {"precision", report.precision},
+          {"weights", report.weights},
           {"kernels", report.kernels},
           {"threads", report.threads},
           {"parameters", report.parameters}};
@@ -50,8 +51,8 @@ void print(const Roof& roof) { std::printf("roof: products %.0f GFLOP/s, memory 
 
 void print(const BenchReport& report) {
   print(report.roof);
-  std::printf("%s, %s kernels, %d threads, %.1f million weights that multiply\n", report.precision.c_str(), report.kernels.c_str(), report.threads,
-              static_cast<double>(report.parameters) / 1e6);
+  std::printf("%s%s, %s kernels, %d threads, %.1f million weights that multiply\n", report.precision.c_str(),
+              report.weights == "int8" ? ", 8-bit weights" : "", report.kernels.c_str(), report.threads, static_cast<double>(report.parameters) / 1e6);
   std::printf("prefill %29.0f tokens/s, %3.0f%% of the product roof\n", report.prefill_tokens_per_s, 100 * report.prefill_share_of_gemm_roof);
   for (const BenchReport::Decode& d : report.decode) {
     std::printf("decode, %3d sequences %15.0f tokens/s, %3.0f%% of the product roof, %3.0f%% of what memory gave meanwhile (%.1f GB/s)\n",
@@ -170,6 +171,7 @@ void add_engine(CLI::App& bench, Context& context) {
   command->add_option("--shape", options->shape, "pocket, 135m, 360m, 1b (random weights), or a checkpoint folder")->capture_default_str();
   command->add_option("--precision", options->precision, "of the products, keys and values: bf16 or fp32")->capture_default_str()->check(CLI::IsMember({"bf16", "fp32"}));
   command->add_option("--threads", options->threads, "threads; 0: all cores")->capture_default_str()->check(CLI::Range(0, 1024));
+  command->add_option("--weights", options->weights, kWeightsHelp)->capture_default_str()->check(CLI::IsMember({"auto", "int8"}));
   command->add_option("--sequences", options->sequences, "sequences decoded together, separated by commas")->delimiter(',')->capture_default_str()->check(CLI::Range(1, 512));
   command->add_option("--prompt", options->prompt, "tokens of each prompt")->capture_default_str()->check(CLI::Range(2, 7000));
   command->add_option("--tokens", options->tokens, "new tokens of each sequence")->capture_default_str()->check(CLI::Range(1, 1000));

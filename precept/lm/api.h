@@ -40,6 +40,9 @@ struct EngineOptions {
   // Of the products' factors, and of keys and values; sums are fp32. "bf16", "fp32", or "auto": bf16 for checkpoints whose
   // matrices are bf16, else fp32.
   std::string precision = "auto";
+  // "auto": as the checkpoint has them, to the precision. "int8": matrices are rounded to 8 bits, a scale a row (embeddings are not):
+  // half of bf16's memory, and as much less to read a step. Another model, with a digest of its own.
+  std::string weights = "auto";
   // A model whose packed weights take more than this is read where it lies in its mapped files, without a copy, which is
   // slower.
   std::int64_t pack_bytes = std::int64_t{16} << 30;

@@ -97,11 +97,12 @@ void expect_same(const Answers& a, const Answers& b, const std::string& how) {
 
 // `sources` are in every model; request i is answered by one of `adapters`.
 void expect_invariant(const Checkpoint& checkpoint, const std::string& precision, const std::vector<AdapterSource>& sources,
-                      const Adapters& adapters) {
+                      const Adapters& adapters, const std::string& weights = "auto") {
   const LlamaConfig& config = checkpoint.config;
   const auto open = [&](EngineOptions options) {
     options.adapters = sources;
     options.precision = precision;
+    options.weights = weights;
     return checkpoint.open(options);
   };
   constexpr std::size_t kGenerate = 24, kScore = 6;
@@ -168,6 +169,10 @@ TEST(EngineInvariance, WindowsBiasesAndNormsOfHeads) {
   config.sliding_window = 23;
   config.slides = {true, false, true};
   expect_invariant(Checkpoint(config, 11));
+}
+
+TEST(EngineInvariance, EightBitWeights) {
+  expect_invariant(Checkpoint(engine_test::odd_shape(), 11), "bf16", {}, {}, "int8");
 }
 
 // The base and two adapters, one with a rank beyond a panel of the products, in one batch.

@@ -20,7 +20,7 @@ struct Roof {
 
 struct BenchOptions {
   std::string shape = "135m";  // pocket, 135m, 360m or 1b (random weights), or a checkpoint's folder
-  std::string precision = "bf16";
+  std::string precision = "bf16", weights = "auto";  // see EngineOptions
   int threads = 0;             // 0: all cores
   std::vector<int> sequences = {1, 8, 32, 64};
   int prompt = 128, tokens = 64;  // of each sequence: tokens of its prompt, and new ones
@@ -43,7 +43,7 @@ struct BenchReport {
   std::vector<Decode> decode;
   double prefill_tokens_per_s = 0, prefill_share_of_gemm_roof = 0;
   std::int64_t parameters = 0;  // that multiply; the head's included
-  std::string precision, kernels;
+  std::string precision, weights, kernels;
   int threads = 0;
 };
 

@@ -106,7 +106,8 @@ BenchReport::Decode decode(Runs& runs, MemoryRoof& memory, const BenchOptions& o
   const double bytes = o.precision == "fp32" ? 4 : 2;
   const double context = o.prompt + 0.5 * o.tokens, steps_per_s = d.tokens_per_s / sequences;
   const double cache = 2.0 * c.num_key_value_heads * c.head_dim * c.num_hidden_layers * context * sequences;
-  d.share_of_memory_roof = steps_per_s * bytes * (products(c, true) + cache) / 1e9 / d.memory_gbps;
+  const double weights = products(c, true) * (o.weights == "int8" ? 1 : bytes);
+  d.share_of_memory_roof = steps_per_s * (weights + bytes * cache) / 1e9 / d.memory_gbps;
   return d;
 }
 
@@ -136,6 +137,7 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   EngineOptions engine;
   engine.threads = options.threads;
   engine.precision = options.precision;
+  engine.weights = options.weights;
   engine.max_batch = 512;
   int most = 1;
   for (const int n : options.sequences) most = std::max(most, n);
@@ -148,6 +150,7 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   report.roof = measure_roof(options.precision, options.threads);
   report.parameters = static_cast<std::int64_t>(products(*config, true));
   report.precision = options.precision;
+  report.weights = options.weights;
   report.kernels = nn::row_kernels(options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16).name;
   report.threads = all_threads(options.threads);
   Runs runs(**model);

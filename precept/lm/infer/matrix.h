@@ -27,6 +27,9 @@ struct Matrix {
   int rows = 0, cols = 0;
   std::span<const nn::Lane> packed;  // RowKernels::pack of it; empty: `parts` are read. Not owned
   std::vector<Part> parts;           // one under the other
+  // With 8-bit weights: panels as RowKernels::widen8 takes them, and for each row what its numbers are multiplied by. Not owned.
+  std::span<const std::int8_t> numbers;
+  std::span<const float> scales;
 
   int panels() const { return (rows + nn::kPanel - 1) / nn::kPanel; }
   // Where panel p is packed; null if there is none.
@@ -40,6 +43,9 @@ struct Matrix {
   void factors(int r, const nn::RowKernels& kernels, nn::Lane* out) const;
   // Packs panels [begin, end) into `out`. `scratch` is the caller's.
   void pack(const nn::RowKernels& kernels, int begin, int end, nn::Lane* out, Lanes& scratch) const;
+  // Rounds all rows to [-127, 127] times a scale, the row's largest magnitude / 127; nearest, ties to even. `numbers` has room for a
+  // packed matrix of as many lanes, `scales` for as many rows as the panels have.
+  void quantise(const nn::RowKernels& kernels, std::int8_t* numbers, float* scales) const;
 };
 
 // Products with matrices; the scratch of one thread.
@@ -52,8 +58,11 @@ class Products {
              const nn::Lane* after);
 
  private:
+  void times8(int m, const nn::Lane* a, std::size_t lda, const Matrix& w, int begin, int end, float* c, std::size_t ldc, bool add);
+
   const nn::RowKernels& kernels_;
   Lanes rows_, panel_;
+  std::vector<float> sums_;
 };
 
 }  // namespace precept::infer

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "precept/checkpoint/safetensors.h"
+#include "precept/core/digest.h"
 #include "precept/lm/gguf_tokenizer.h"
 #include "precept/lm/infer/cpu_backend.h"
 #include "precept/lm/infer/engine.h"
@@ -75,6 +76,11 @@ Status check_precision(const std::string& precision) {
   return bad_input("the precision must be auto, bf16 or fp32, not \"" + precision + "\"");
 }
 
+Status check_weights(const std::string& weights) {
+  if (weights == "auto" || weights == "int8") return {};
+  return bad_input("the weights must be auto or int8, not \"" + weights + "\"");
+}
+
 // The folder of the base, and of the adapter on it where `opened` is one.
 struct Opened {
   std::string base, adapter;
@@ -98,10 +104,12 @@ int threads_of(const EngineOptions& options) {
 Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const EngineOptions& options) {
   if (Status fine = check_names(options.adapters); !fine) return tl::unexpected(fine.error());
   if (Status fine = check_precision(options.precision); !fine) return tl::unexpected(fine.error());
+  if (Status fine = check_weights(options.weights); !fine) return tl::unexpected(fine.error());
   const Result<Opened> folders = folders_of(opened);
   if (!folders) return tl::unexpected(folders.error());
   const std::string& folder = folders->base;
-  Result<Weights> weights = load_weights(folder, options.precision, options.pack_bytes);
+  const bool eight = options.weights == "int8";
+  Result<Weights> weights = load_weights(folder, options.precision, options.pack_bytes, eight ? Eight::kYes : Eight::kNo);
   if (!weights) return tl::unexpected(weights.error());
   const bool gguf = weights->gguf.has_value();
   Result<TokenizerFiles> files = gguf ? tokenizer_files_of(*weights->gguf) : load_tokenizer_files(folder);
@@ -132,6 +140,7 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
     if (!loaded) return tl::unexpected(loaded.error());
     parts.adapters.push_back(std::move(*loaded));
   }
+  if (eight) info.digest = sha256("int8:" + info.digest);
   parts.end_tokens.push_back(config.eos_token_id);
   const int threads = threads_of(options);
   const Result<std::int64_t> cache = cache_bytes(options, *weights, threads);

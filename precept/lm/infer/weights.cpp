@@ -176,33 +176,71 @@ nn::Precision precision_of(const std::string& wanted, const Sources& sources) {
   return all ? nn::Precision::kBf16 : nn::Precision::kFp32;
 }
 
-// Packs every matrix, or none where all together would take more than `limit` bytes.
-void pack(Weights& weights, std::int64_t limit) {
-  const nn::RowKernels& kernels = nn::row_kernels(weights.precision);
+std::string_view bytes_of(const Part& part) {
+  const auto* view = std::get_if<TensorView>(&part.tensor);
+  return view != nullptr ? view->bytes : std::get<HfTensor>(part.tensor).tensor->bytes;
+}
+
+// In the order of a step.
+std::vector<Matrix*> matrices(Weights& weights) {
   std::vector<Matrix*> all;
   for (Weights::Layer& layer : weights.layers) {
     for (Matrix* matrix : {&layer.qkv, &layer.out, &layer.gate, &layer.up, &layer.down}) all.push_back(matrix);
   }
   all.push_back(&weights.head);
-  const auto lanes = [&](const Matrix& m) { return nn::packed_lanes(weights.precision, std::size_t(m.cols), std::size_t(m.rows)); };
-  std::vector<std::size_t> begins;
-  std::size_t sum = 0;
-  for (const Matrix* matrix : all) {
-    begins.push_back(sum);
-    sum += lanes(*matrix);
-  }
-  if (sum * sizeof(nn::Lane) > static_cast<std::size_t>(std::max<std::int64_t>(limit, 0))) return;
-  weights.packed = nn::uninitialised<nn::Lane>(sum);
+  return all;
+}
+
+std::size_t lanes_of(const Weights& weights, const Matrix& m) {
+  return nn::packed_lanes(weights.precision, static_cast<std::size_t>(m.cols), static_cast<std::size_t>(m.rows));
+}
+
+// Where each matrix begins, if each has this size; at the end the size of all.
+template <class Size>
+std::vector<std::size_t> begins_of(const std::vector<Matrix*>& all, const Size& size) {
+  std::vector<std::size_t> begins = {0};
+  for (const Matrix* matrix : all) begins.push_back(begins.back() + size(*matrix));
+  return begins;
+}
+
+// work(matrix, its index) for all; then the pages of the file that it read are given back.
+template <class Work>
+void each(const std::vector<Matrix*>& all, const Work& work) {
   in_parallel(all.size(), [&](std::size_t i) {
-    Matrix& matrix = *all[i];
+    work(*all[i], i);
+    for (const Part& part : all[i]->parts) give_back(bytes_of(part));
+  });
+}
+
+// Packs every matrix, or none where all together would take more than `limit` bytes.
+void pack(Weights& weights, std::int64_t limit) {
+  const nn::RowKernels& kernels = nn::row_kernels(weights.precision);
+  const std::vector<Matrix*> all = matrices(weights);
+  const std::vector<std::size_t> begins = begins_of(all, [&](const Matrix& m) { return lanes_of(weights, m); });
+  if (begins.back() * sizeof(nn::Lane) > static_cast<std::size_t>(std::max<std::int64_t>(limit, 0))) return;
+  weights.packed = nn::uninitialised<nn::Lane>(begins.back());
+  each(all, [&](Matrix& matrix, std::size_t i) {
     nn::Lane* to = weights.packed.get() + begins[i];
     Lanes scratch;
     matrix.pack(kernels, 0, matrix.panels(), to, scratch);
-    matrix.packed = {to, lanes(matrix)};
-    for (const Part& part : matrix.parts) {
-      const auto* view = std::get_if<TensorView>(&part.tensor);
-      give_back(view != nullptr ? view->bytes : std::get<HfTensor>(part.tensor).tensor->bytes);
-    }
+    matrix.packed = {to, begins[i + 1] - begins[i]};
+  });
+}
+
+void quantise(Weights& weights) {
+  const nn::RowKernels& kernels = nn::row_kernels(weights.precision);
+  const std::vector<Matrix*> all = matrices(weights);
+  const std::size_t pair = weights.precision == nn::Precision::kBf16 ? 2 : 1;
+  const std::vector<std::size_t> begins = begins_of(all, [&](const Matrix& m) { return pair * lanes_of(weights, m); });
+  const std::vector<std::size_t> rows = begins_of(all, [](const Matrix& m) { return static_cast<std::size_t>(m.panels()) * nn::kPanel; });
+  weights.numbers = nn::uninitialised<std::int8_t>(begins.back());
+  weights.scales.resize(rows.back());
+  each(all, [&](Matrix& matrix, std::size_t i) {
+    std::int8_t* numbers = weights.numbers.get() + begins[i];
+    float* scales = weights.scales.data() + rows[i];
+    matrix.quantise(kernels, numbers, scales);
+    matrix.numbers = {numbers, begins[i + 1] - begins[i]};
+    matrix.scales = {scales, rows[i + 1] - rows[i]};
   });
 }
 
@@ -211,14 +249,12 @@ void pack(Weights& weights, std::int64_t limit) {
 std::int64_t Weights::bytes() const {
   std::int64_t sum = 0;
   const auto add = [&](const Matrix& matrix) {
-    if (!matrix.packed.empty()) sum += static_cast<std::int64_t>(matrix.packed.size() * sizeof(nn::Lane));
-    for (const Part& part : matrix.parts) {
-      const auto* view = std::get_if<TensorView>(&part.tensor);
-      if (matrix.packed.empty()) sum += static_cast<std::int64_t>((view != nullptr ? view->bytes : std::get<HfTensor>(part.tensor).tensor->bytes).size());
-    }
+    sum += static_cast<std::int64_t>(matrix.packed.size_bytes() + matrix.numbers.size_bytes() + matrix.scales.size_bytes());
+    if (!matrix.packed.empty() || !matrix.numbers.empty()) return;
+    for (const Part& part : matrix.parts) sum += static_cast<std::int64_t>(bytes_of(part).size());
   };
   add(embed);
-  if (!config.tie_word_embeddings || !head.packed.empty()) add(head);
+  if (!config.tie_word_embeddings || !head.packed.empty() || !head.numbers.empty()) add(head);
   for (const Layer& layer : layers) {
     for (const Matrix* matrix : {&layer.qkv, &layer.out, &layer.gate, &layer.up, &layer.down}) add(*matrix);
   }
@@ -240,7 +276,7 @@ Rotary::Rotary(const LlamaConfig& config, int positions) {
   }
 }
 
-Result<Weights> load_weights(const std::string& path, const std::string& precision, std::int64_t pack_bytes) {
+Result<Weights> load_weights(const std::string& path, const std::string& precision, std::int64_t pack_bytes, Eight eight) {
   Weights weights;
   weights.path = path;
   const Result<Sources> sources = open_sources(path, weights);
@@ -284,7 +320,11 @@ Result<Weights> load_weights(const std::string& path, const std::string& precisi
   }
   if (Status read = reader.finish(); !read) return tl::unexpected(read.error());
   weights.precision = precision_of(precision, *sources);
-  pack(weights, pack_bytes);
+  if (eight == Eight::kYes) {
+    quantise(weights);
+  } else {
+    pack(weights, pack_bytes);
+  }
   return weights;
 }
 

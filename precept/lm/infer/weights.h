@@ -28,7 +28,9 @@ struct Weights {
   nn::Precision precision = nn::Precision::kFp32;
   CheckpointTensors folder;   // what matrices that are not packed read, one of the two
   std::optional<Gguf> gguf;
-  nn::Uninitialised<nn::Lane> packed;  // all that are packed, one behind the other in the order of a step: together they fill large pages
+  nn::Uninitialised<nn::Lane> packed;      // all that are packed, one behind the other in the order of a step: together they fill large pages
+  nn::Uninitialised<std::int8_t> numbers;  // of all matrices, where they have 8 bits
+  std::vector<float> scales;
   Matrix embed;               // [vocab, hidden], never packed
   std::vector<Layer> layers;
   std::vector<float> norm;
@@ -42,9 +44,12 @@ struct Rotary {
   std::vector<float> cosines, sines;  // [positions, head_dim / 2]
 };
 
+// Rounds all matrices but the embeddings to 8 bits (Matrix::quantise) instead of packing them: half of bf16's memory.
+enum class Eight { kNo, kYes };
+
 // Reads a checkpoint folder or a GGUF file. Errors name the tensor that is missing, misshapen, surplus or not finite. Matrices are
 // packed if all of them take at most `pack_bytes` so; the pages of the file that were read for that are given back.
 // `precision` is "bf16", "fp32", or "auto": bf16 for checkpoints whose matrices are all bf16, else fp32.
-Result<Weights> load_weights(const std::string& path, const std::string& precision, std::int64_t pack_bytes);
+Result<Weights> load_weights(const std::string& path, const std::string& precision, std::int64_t pack_bytes, Eight eight = Eight::kNo);
 
 }  // namespace precept::infer

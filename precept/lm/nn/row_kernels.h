@@ -76,6 +76,10 @@ struct RowKernels {
   // will be read next, as much as a panel: where there are few rows it is asked for in time.
   void (*product)(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add,
                   const Lane* after);
+  // Makes a panel of 8-bit numbers one of factors, exactly: they are [lanes][values of a lane][kPanel], the panel as `pack` makes it.
+  void (*widen8)(int lanes, const std::int8_t* numbers, Lane* panel);
+  // m rows of a panel's sums (kPanel apart) times what belongs to each column: n columns of C (ldc), or += with `add`.
+  void (*scaled)(int m, int n, const float* sums, const float* scales, float* c, std::size_t ldc, bool add);
   // Puts one head's key and value (head_dim floats each) of a position into its slot (0 .. 15) of a block, given where that
   // head's keys and values begin there.
   void (*place)(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values);

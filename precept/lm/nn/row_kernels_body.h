@@ -4,7 +4,7 @@
 
 #include <cstring>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX2__)
 #include <immintrin.h>
 #endif
 
@@ -46,6 +46,21 @@ inline Lane rounded(float v) {
   return (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
 }
 
+// 8-bit numbers as the bits of floats.
+[[gnu::always_inline]] inline Ints bits_of(const std::int8_t* numbers) {
+  // Compilers take the widening apart, number by number, where it is written for any vector.
+#if defined(__AVX512F__)
+  const Signed whole = Signed(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(numbers))));
+#elif defined(__AVX2__)
+  const Signed whole = Signed(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(numbers))));
+#else
+  Signed whole;
+  for (int i = 0; i < kWidth; ++i) whole[i] = numbers[i];
+#endif
+  const Vec wide = __builtin_convertvector(whole, Vec);
+  return reinterpret_cast<const Ints&>(wide);
+}
+
 // What a lane is, and the sum of its products.
 struct Fp32 {
   static constexpr Precision kPrecision = Precision::kFp32;
@@ -56,6 +71,7 @@ struct Fp32 {
     return sum + factor * reinterpret_cast<Vec&>(b);
   }
   static void factors(int n, const float* x, Lane* y) { std::memcpy(y, x, sizeof(float) * static_cast<std::size_t>(n)); }
+  [[gnu::always_inline]] static Ints lane_of(const std::int8_t* numbers) { return bits_of(numbers); }
   static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
     factors(dim, value, values + static_cast<std::size_t>(slot) * width);
   }
@@ -86,6 +102,10 @@ struct Bf16 {
 #endif
     for (; i + 1 < n; i += 2) *y++ = rounded(x[i]) | rounded(x[i + 1]) << 16;
     if (i < n) *y = rounded(x[i]);
+  }
+  // A bf16 has the bits that numbers up to 256 need.
+  [[gnu::always_inline]] static Ints lane_of(const std::int8_t* numbers) {
+    return bits_of(numbers) >> 16 | (bits_of(numbers + kPanel) & 0xFFFF0000U);
   }
   // Half lanes are written, never the other half: another thread may be at the neighbouring position.
   static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
@@ -264,6 +284,27 @@ void product(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane
 }
 
 template <class T>
+void widen8(int lanes, const std::int8_t* numbers, Lane* panel) {
+  for (int i = 0; i < lanes; ++i, numbers += T::kPair * kPanel, panel += kPanel) {
+    for (int v = 0; v < kPanel; v += kWidth) *reinterpret_cast<Ints*>(panel + v) = T::lane_of(numbers + v);
+  }
+}
+
+void scaled(int m, int n, const float* sums, const float* scales, float* c, std::size_t ldc, bool add) {
+  for (int r = 0; r < m; ++r, sums += kPanel, c += ldc) {
+    int j = 0;
+    for (; j + kWidth <= n; j += kWidth) {
+      const Vec v = load(sums + j) * load(scales + j);
+      store(c + j, add ? load(c + j) + v : v);
+    }
+    for (; j < n; ++j) {
+      const float v = sums[j] * scales[j];
+      c[j] = add ? c[j] + v : v;
+    }
+  }
+}
+
+template <class T>
 void place(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values) {
   Lane lanes[256];
   for (int from = 0; from < head_dim; from += 256) {
@@ -431,7 +472,7 @@ void attend(const Attention& a) {
 
 template <class T>
 constexpr RowKernels table(const char* name) {
-  return {name, T::kPrecision, T::factors, pack, product<T>, place<T>, attend<T>, largest, exponentials};
+  return {name, T::kPrecision, T::factors, pack, product<T>, widen8<T>, scaled, place<T>, attend<T>, largest, exponentials};
 }
 
 }  // namespace

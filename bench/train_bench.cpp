@@ -13,6 +13,7 @@
 #include <cmath>
 #include <cstdio>
 #include <fstream>
+#include <numeric>
 #include <string>
 #include <thread>
 
@@ -23,6 +24,7 @@
 #include "precept/core/rng.h"
 #include "precept/lm/bench/bench.h"
 #include "precept/lm/train/batch_trainer.h"
+#include "precept/lm/train/forward.h"
 #include "precept/lm/train/lora.h"
 #include "precept/lm/train/objective.h"
 
@@ -36,6 +38,7 @@ double since(Clock::time_point start) { return std::chrono::duration<double>(Clo
 struct Options {
   std::string shape = "135m", train = "sft", precision = "bf16";
   int vocab = 0;  // 0: the shape's
+  bool checkpointing = false;
   int threads = 0, rows = 8, length = 512, rank = 16;
   double seconds = 20;
   bool json = false;
@@ -75,6 +78,7 @@ class Bench {
   Bench(const Options& options, const LlamaConfig& config) : options_(options), layout_(config) {
     train_.precision = options.precision;
     train_.threads = options.threads;
+    train_.activation_checkpointing = options.checkpointing;
     if (options.train == "lora") {
       train_.lora.on = true;
       train_.lora.rank = options.rank;
@@ -116,24 +120,20 @@ class Bench {
   }
   // As grpo.cpp's learn: ratios are those of the policy that sampled, advantages alternate.
   double answers_step() {
-    std::vector<TrainExample> examples = batch_.examples;
-    const auto all = trainer_->logprobs(examples);
-    std::vector<std::vector<float>> policy(examples.size());
-    for (std::size_t i = 0; i < examples.size(); ++i) {
-      for (std::size_t t = 1; t < all[i].size(); ++t) {
-        if (examples[i].weights[t] != 0) policy[i].push_back(all[i][t]);
-      }
-    }
-    if (rollout_.empty()) rollout_ = policy;
-    std::vector<RolloutLogps> logps;
-    for (std::size_t i = 0; i < examples.size(); ++i) logps.push_back({policy[i], rollout_[i], rollout_[i], i % 2 ? 1.0 : -1.0});
-    const GrpoLoss loss = grpo_loss({}, logps);
-    for (std::size_t i = 0; i < examples.size(); ++i) {
-      std::size_t next = 0;
-      for (float& weight : examples[i].weights) weight = weight != 0 ? -loss.d_logp[i][next++] : 0.0F;
-    }
-    trainer_->gradient(pointers_to(examples), 1.0F);
-    return loss.loss;
+    const std::vector<TrainExample>& examples = batch_.examples;
+    std::size_t tokens = 0;
+    for (const TrainExample& example : examples) tokens += counted(example);
+    const bool first = rollout_.empty();
+    rollout_.resize(examples.size());
+    std::vector<double> losses(examples.size());
+    trainer_->objective_gradient(examples, [&](std::size_t i, std::span<const float> policy) {
+      if (first) rollout_[i].assign(policy.begin(), policy.end());
+      GrpoLoss one;
+      add_grpo_answer({}, examples.size(), tokens, {policy, rollout_[i], rollout_[i], i % 2 ? 1.0 : -1.0}, one);
+      losses[i] = one.loss;
+      return std::move(one.d_logp.front());
+    });
+    return std::accumulate(losses.begin(), losses.end(), 0.0);
   }
 
   const Options& options_;
@@ -196,6 +196,7 @@ int main(int argc, char** argv) {
   app.add_option("--shape", options.shape, "pocket, 135m, 360m or 1b");
   app.add_option("--vocab", options.vocab, "another size of the vocabulary");
   app.add_option("--train", options.train, "sft, lora or grpo")->check(CLI::IsMember({"sft", "lora", "grpo"}));
+  app.add_flag("--activation-checkpointing", options.checkpointing, "compute layers again backwards");
   app.add_option("--precision", options.precision, "bf16 or fp32")->check(CLI::IsMember({"bf16", "fp32"}));
   app.add_option("--threads", options.threads, "0: all cores");
   app.add_option("--rows", options.rows, "rows of a step")->check(CLI::PositiveNumber);

@@ -3,7 +3,9 @@
 //
 //   bench_train --shape 135m --train sft        packed rows of 512 tokens, full fine-tuning
 //   bench_train --train lora | grpo             an adapter; GRPO's update on given answers (without sampling them)
-//   bench_train --vocab 128256 --full-logits    memory of a loss that holds all logits, as a comparison
+//   bench_train --vocab 128256 --full-logits    memory of a loss that holds all logits and their gradient, as a comparison
+//   RANK=0 WORLD_SIZE=2 taskset -c 0 bench_train --threads 1 & RANK=1 WORLD_SIZE=2 taskset -c 1 bench_train --threads 1
+//                                               two processes that train together; tokens a second are of both
 //
 // Work: 6 operations for each parameter that multiplies and each token (the embedding's look-up is none; tied, it is the head).
 // Adapters need no gradient of the frozen matrices: 4 operations for those and 6 for their own; that share is given too, and
@@ -21,6 +23,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/world.h"
 #include "precept/core/rng.h"
 #include "precept/lm/bench/bench.h"
 #include "precept/lm/train/batch_trainer.h"
@@ -38,7 +41,8 @@ double since(Clock::time_point start) { return std::chrono::duration<double>(Clo
 struct Options {
   std::string shape = "135m", train = "sft", precision = "bf16";
   int vocab = 0;  // 0: the shape's
-  bool checkpointing = false;
+  bool checkpointing = false, full_logits = false;
+  World* world = nullptr;
   int threads = 0, rows = 8, length = 512, rank = 16;
   double seconds = 20;
   bool json = false;
@@ -84,7 +88,7 @@ class Bench {
       train_.lora.rank = options.rank;
       lora_.emplace(layout_.config, *lora_targets(*lora_config_of(train_.lora, "."), layout_.config));
     }
-    trainer_ = std::make_unique<BatchTrainer>(train_, layout_, lora_ ? &*lora_ : nullptr, options.threads);
+    trainer_ = std::make_unique<BatchTrainer>(train_, layout_, lora_ ? &*lora_ : nullptr, options.threads, 0, options.world, options.full_logits);
     Rng rng({2, 0, 0, 0});
     std::vector<float> weights(layout_.size);
     std::uint32_t state = 1;
@@ -152,35 +156,43 @@ int run(Options& options) {
   Result<LlamaConfig> shape = bench_shape(options.shape);
   if (!shape) return std::fprintf(stderr, "%s\n", shape.error().message().c_str()), 2;
   if (options.vocab > 0) shape->vocab_size = options.vocab;
+  const Result<WorldOptions> place = world_from_environment();
+  if (!place) return std::fprintf(stderr, "%s\n", place.error().message().c_str()), 2;
+  const Result<std::unique_ptr<World>> world = World::join(*place, "bench");
+  if (!world) return std::fprintf(stderr, "%s\n", world.error().message().c_str()), 3;
+  options.world = world->get();
   const Roof before = measure_roof(options.precision, options.threads);
   reset_peak();
   Bench bench(options, *shape);
   std::vector<double> losses{bench.step()};  // buffers are made, pages touched
   std::vector<double> took;
+  options.world->gather("");
   const auto start = Clock::now();
   do {
     const auto begin = Clock::now();
     losses.push_back(bench.step());
     took.push_back(since(begin));
-  } while (since(start) < options.seconds);
+  } while (options.world->gather(since(start) < options.seconds ? "more" : "").front() == "more");  // rank 0 decides
   const double peak = peak_mib(), seconds = since(start);
+  if (place->rank > 0) return 0;
   const Roof after = measure_roof(options.precision, options.threads);
-  const double gflops = std::max(before.gemm_gflops, after.gemm_gflops);
+  const double gflops = place->size * std::max(before.gemm_gflops, after.gemm_gflops);
   const double tokens = double(options.rows) * options.length, rate = tokens * double(took.size()) / seconds;
   const double frozen = products(*shape), own = bench.own_parameters();
   const double work = 6e-9 * (frozen + own) * rate, needed = own > 0 ? 1e-9 * (4 * frozen + 6 * own) * rate : work;
   if (options.json) {
     std::printf("%s\n", nlohmann::ordered_json({{"shape", options.shape}, {"vocab", shape->vocab_size}, {"train", options.train},
-                          {"precision", options.precision}, {"threads", options.threads}, {"rows", options.rows},
+                          {"precision", options.precision}, {"threads", options.threads}, {"processes", place->size}, {"full_logits", options.full_logits},
+                          {"activation_checkpointing", options.checkpointing}, {"rows", options.rows},
                           {"length", options.length}, {"parameters", frozen + own}, {"steps", took.size()},
                           {"tokens_per_s", rate}, {"gemm_gflops_before", before.gemm_gflops}, {"gemm_gflops_after", after.gemm_gflops},
                           {"share_of_roof_6n", work / gflops}, {"share_of_roof_needed", needed / gflops}, {"peak_mib", peak},
                           {"first_loss", losses.front()}, {"last_loss", losses.back()}}).dump().c_str());
     return 0;
   }
-  std::printf("%s, shape %s (vocabulary %d, %.1fM parameters multiply), %s, %d threads, %d rows of %d tokens a step, %zu steps\n",
+  std::printf("%s, shape %s (vocabulary %d, %.1fM parameters multiply), %s, %d threads in %d processes, %d rows of %d tokens a step, %zu steps\n",
               options.train.c_str(), options.shape.c_str(), shape->vocab_size, 1e-6 * (frozen + own), options.precision.c_str(),
-              options.threads, options.rows, options.length, took.size());
+              options.threads, place->size, options.rows, options.length, took.size());
   std::printf("roof %.0f and %.0f GFLOP/s before and after; %.0f tokens/s; %.1f%% of the roof by 6 N", before.gemm_gflops,
               after.gemm_gflops, rate, 100 * work / gflops);
   if (own > 0) std::printf(", %.1f%% by the work that an adapter needs", 100 * needed / gflops);
@@ -197,6 +209,7 @@ int main(int argc, char** argv) {
   app.add_option("--vocab", options.vocab, "another size of the vocabulary");
   app.add_option("--train", options.train, "sft, lora or grpo")->check(CLI::IsMember({"sft", "lora", "grpo"}));
   app.add_flag("--activation-checkpointing", options.checkpointing, "compute layers again backwards");
+  app.add_flag("--full-logits", options.full_logits, "hold all logits and their gradient");
   app.add_option("--precision", options.precision, "bf16 or fp32")->check(CLI::IsMember({"bf16", "fp32"}));
   app.add_option("--threads", options.threads, "0: all cores");
   app.add_option("--rows", options.rows, "rows of a step")->check(CLI::PositiveNumber);

@@ -61,7 +61,7 @@ struct Pass::Buffers {
   std::vector<int> position_T, token_T;
   Floats cos_SD, sin_SD;  // half of D each
   int angles = 0;
-  Floats final_TC, rstd_T, picked_PC, logits_PV, dpicked_PC, dx_TC, dnorm_TC,
+  Floats final_TC, rstd_T, picked_PC, logits_PV, dlogits_PV, dpicked_PC, dx_TC, dnorm_TC,
       dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, probabilities_SS, scores, turned;
   std::vector<int> row_P, target_P;
   std::vector<float> weight_P;
@@ -305,7 +305,7 @@ double Pass::Buffers::cross_entropy(float* logits, int target, float weight, boo
 LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient) {
   LossSum sums;
   const float* normed = final_TC.data();
-  const int positions = int(row_P.size()), rows = std::min(positions, options.loss_rows);
+  const int positions = int(row_P.size()), rows = options.full_logits ? positions : std::min(positions, options.loss_rows);
   float* dnormed = sized(dnorm_TC, tc);
   if (gradient) std::memset(dnormed, 0, sizeof(float) * tc);
   float* picked = sized(picked_PC, std::size_t(rows) * c);
@@ -326,6 +326,7 @@ LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient
       sums.weight += double(weight_P[p]);
     }
     if (!gradient) continue;
+    if (options.full_logits) logits = static_cast<float*>(std::memcpy(sized(dlogits_PV, std::size_t(count) * v), logits, sizeof(float) * std::size_t(count) * v));
     k.gemm(count, c, v, logits, std::size_t(v), 1, weights.backward(layout.head), dpicked, std::size_t(c), false);
     if (!lora) {
       float* panel = sized(packed, packed_size(std::size_t(count), std::size_t(c)));

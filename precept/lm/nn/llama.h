@@ -80,9 +80,10 @@ struct PassOptions {
   // Activation checkpointing (Chen et al. 2016, arXiv 1604.06174), layer by layer: forwards keeps each layer's input alone,
   // backwards computes the rest again. A third more work (a forward pass), a tenth of the memory.
   bool recompute = false;
-  // Positions whose logits are held at once, and turned into their gradient in place. All positions of a call would be the
-  // unfused loss, for comparison.
+  // Positions whose logits are held at once, and turned into their gradient in place.
   int loss_rows = 112;
+  // For comparison: the loss that is not fused, which holds the logits of all positions of a call, and their gradient beside them.
+  bool full_logits = false;
 };
 
 // What an objective makes of log-probabilities: weight[i] = -dL/dlogp[i].

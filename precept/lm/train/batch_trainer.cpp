@@ -15,14 +15,14 @@ constexpr std::size_t kBlock = 1 << 16;  // elements of one partial norm
 }  // namespace
 
 BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head,
-                           World* world)
+                           World* world, bool full_logits)
     : layout_(layout), kernels_(options.precision == "bf16" ? *nn::bf16_kernels() : nn::kernels()), threads_(threads),
       head_(lora ? lora->size : layout.size), weights_(layout, &kernels_), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr),
       world_(world), mine_(world ? World::lanes(world->rank(), world->size(), kLanes) : std::pair{0, kLanes}),
       sums_(head_ + head, mine_.first, mine_.second, threads, !world || world->rank() == 0) {
   (lora_ ? lora_->flat : weights_.flat).resize(head_ + head);
   for (int i = 0; i < std::min(threads_, kLanes); ++i) {
-    passes_.emplace_back(layout_, kernels_, lora_.get(), nn::PassOptions{options.activation_checkpointing});
+    passes_.emplace_back(layout_, kernels_, lora_.get(), nn::PassOptions{.recompute = options.activation_checkpointing, .full_logits = full_logits});
   }
   if (lora) {
     add_slices(0, lora->size, true);

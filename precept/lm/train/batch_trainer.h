@@ -20,8 +20,9 @@ class BatchTrainer {
  public:
   // With `lora` the weights are frozen, and what is trained is an adapter of that layout. `head`: floats of a value head, which
   // lie behind what is trained. `world` (may be null) is borrowed; all its processes call the same functions with the same arguments.
+  // `full_logits`: nn::PassOptions.
   BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head = 0,
-               World* world = nullptr);
+               World* world = nullptr, bool full_logits = false);
 
   // The weights that an adapter is trained on, as they are.
   void freeze(const std::vector<float>& weights);

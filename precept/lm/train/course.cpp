@@ -11,7 +11,6 @@
 
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/io.h"
-#include "precept/core/parallel.h"
 #include "precept/core/rng.h"
 #include "precept/lm/train/lora.h"
 #include "precept/lm/train/steps.h"
@@ -169,7 +168,9 @@ std::size_t longest_of(const TrainSet& set, int limit) {
   std::atomic<std::size_t> longest{2};
   constexpr std::uint64_t kTogether = 256;
   const std::uint64_t count = set.count * static_cast<std::uint64_t>(set.group);
-  in_parallel((count + kTogether - 1) / kTogether, [&](std::size_t block) {
+  const int blocks = static_cast<int>((count + kTogether - 1) / kTogether);
+  share(std::max(1, int(std::thread::hardware_concurrency())), blocks, [&](int at) {
+    const auto block = static_cast<std::uint64_t>(at);
     std::size_t most = 0;
     for (std::uint64_t i = block * kTogether; i < std::min(count, (block + 1) * kTogether); ++i) most = std::max(most, set.example(i).tokens.size());
     for (std::size_t was = longest; was < most && !longest.compare_exchange_weak(was, most);) {

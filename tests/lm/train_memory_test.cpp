@@ -2,8 +2,13 @@
 // examples that share a row. And the loss never holds all logits.
 #include <gtest/gtest.h>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <cmath>
 #include <cstring>
+#include <fstream>
+#include <new>
 
 #include "precept/core/rng.h"
 #include "precept/lm/nn/llama.h"
@@ -215,6 +220,51 @@ TEST(Accumulation, ThreadsAndCheckpointingChangeNoBit) {
     }
   }
   for (const Bits& other : updated) EXPECT_TRUE(same_bits(other, updated.front()));
+}
+
+// --- memory fails at once or never ---
+
+std::size_t address_space() {
+  std::ifstream status("/proc/self/statm");
+  std::size_t pages = 0;
+  status >> pages;
+  return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+void allow(std::size_t more) {
+  const rlimit limit{address_space() + more, RLIM_INFINITY};
+  ::setrlimit(RLIMIT_AS, &limit);
+}
+
+// In a process of its own, where the longest example has 3,000 tokens: 0 if memory that is too little is found out before the first
+// step, and memory that suffices then suffices for the longest batch.
+int limited(std::size_t before, std::size_t after) {
+  const nn::Layout layout(small());
+  TrainOptions options;
+  options.precision = "fp32";
+  BatchTrainer trainer(options, layout, nullptr, 1);
+  trainer.take(std::vector<float>(layout.size, 0.01F));
+  const auto examples = random_examples({20, 3000, 900, 700, 10});
+  allow(before);
+  try {
+    trainer.rehearse(3000);
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+  allow(after);
+  try {
+    trainer.gradient(pointers_to(examples), 1.0F);
+  } catch (const std::bad_alloc&) {
+    return 2;
+  }
+  return 0;
+}
+
+TEST(RehearsalDeathTest, FindsOutAtOnceOrNever) {
+  if (!std::ifstream("/proc/self/statm")) GTEST_SKIP() << "no /proc";
+  constexpr std::size_t kMuch = std::size_t{1} << 30, kLittle = std::size_t{20} << 20;
+  EXPECT_EXIT(::_exit(limited(kLittle, kMuch)), testing::ExitedWithCode(1), "");  // scores of 3,000 x 3,000 alone take 36 MB
+  EXPECT_EXIT(::_exit(limited(kMuch, kLittle / 10)), testing::ExitedWithCode(0), "");
 }
 
 }  // namespace

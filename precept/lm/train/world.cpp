@@ -250,8 +250,7 @@ Status World::meet(const std::string& key, int seconds) {
 
 void World::lost(bool next) const {
   const int other = (options_.rank + (next ? 1 : options_.size - 1)) % options_.size;
-  throw WorldError(fmt::format("process {} of {}: the connection to process {} is gone; started again, all go on from the last state",
-                               options_.rank, options_.size, other));
+  throw WorldError(fmt::format("process {} of {}: the connection to process {} is gone", options_.rank, options_.size, other));
 }
 
 void World::send(const void* bytes, std::size_t count) {

@@ -16,7 +16,7 @@ class World : public ProgramTest {
   void SetUp() override {
     ProgramTest::SetUp();
     std::string data;
-    for (int i = 0; i < 40; ++i) {
+    for (int i = 0; i < 16; ++i) {
       data += R"({"prompt":"What is next to )" + std::to_string(i) + R"(?","completion":"It is )" + std::to_string(i + 1) + ".\"}\n";
     }
     put("data.jsonl", data);
@@ -42,7 +42,7 @@ class World : public ProgramTest {
   std::string port_;
 };
 
-constexpr const char* kCommand = "train sft --quiet --json --data data.jsonl --epochs 1 --batch-tokens 300 --threads 1 --panel 0 --out ";
+constexpr const char* kCommand = "train sft --quiet --json --data data.jsonl --epochs 1 --batch-tokens 150 --threads 1 --panel 0 --out ";
 
 TEST_F(World, GivesTheWeightsOfOneProcessAndOneReport) {
   PRECEPT_SKIP_WITHOUT_ENGINE();

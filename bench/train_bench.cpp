@@ -1,105 +1,222 @@
-// Tokens per second of the trainer's forward and backward pass on random tokens, shape "pocket", and
-// its share of what the product kernel alone reaches on 512 x 512 x 512. Both take turns in the same
-// run and are timed in CPU seconds of their threads, so that a busy machine disturbs both alike.
-// Usage: bench_train [threads] [seconds] [bf16]
+// Steps of the trainer on random tokens: tokens a second, their share of the products' roof measured in the same run, and the most
+// memory that was resident. A step is what a training run does with a batch: forwards, backwards, sum of lanes, optimiser.
+//
+//   bench_train --shape 135m --train sft        packed rows of 512 tokens, full fine-tuning
+//   bench_train --train lora | grpo             an adapter; GRPO's update on given answers (without sampling them)
+//   bench_train --vocab 128256 --full-logits    memory of a loss that holds all logits and their gradient, as a comparison
+//   RANK=0 WORLD_SIZE=2 taskset -c 0 bench_train --threads 1 & RANK=1 WORLD_SIZE=2 taskset -c 1 bench_train --threads 1
+//                                               two processes that train together; tokens a second are of both
+//
+// Work: 6 operations for each parameter that multiplies and each token (the embedding's look-up is none; tied, it is the head).
+// Adapters need no gradient of the frozen matrices: 4 operations for those and 6 for their own; that share is given too, and
+// it is the honest one.
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
-#include <cstdlib>
-#include <ctime>
-#include <string_view>
+#include <fstream>
+#include <numeric>
+#include <string>
 #include <thread>
 
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/world.h"
 #include "precept/core/rng.h"
-#include "precept/lm/nn/llama.h"
+#include "precept/lm/bench/bench.h"
+#include "precept/lm/train/batch_trainer.h"
+#include "precept/lm/train/forward.h"
+#include "precept/lm/train/lora.h"
+#include "precept/lm/train/objective.h"
 
 namespace {
 
+using namespace precept;
 using Clock = std::chrono::steady_clock;
+
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-template <class Work>
-void on_threads(int threads, const Work& work) {
-  std::vector<std::thread> others;
-  for (int i = 1; i < threads; ++i) others.emplace_back([&work, i] { work(i); });
-  work(0);
-  for (std::thread& other : others) other.join();
-}
-
-double cpu_seconds() {
-  timespec now{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-  return double(now.tv_sec) + 1e-9 * double(now.tv_nsec);
-}
-
-struct Counts {
-  double roof_flops = 0, roof_seconds = 0, tokens = 0, seconds = 0;
+struct Options {
+  std::string shape = "135m", train = "sft", precision = "bf16";
+  int vocab = 0;  // 0: the shape's
+  bool checkpointing = false, full_logits = false;
+  World* world = nullptr;
+  int threads = 0, rows = 8, length = 512, rank = 16;
+  double seconds = 20;
+  bool json = false;
 };
+
+// Most resident memory since the last reset, in MiB.
+double peak_mib() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.rfind("VmHWM:", 0) == 0) return std::strtod(line.c_str() + 6, nullptr) / 1024;
+  }
+  return 0;
+}
+void reset_peak() { std::ofstream("/proc/self/clear_refs") << "5"; }
+
+// Weights that multiply for each token: all matrices, and the head.
+double products(const LlamaConfig& c) {
+  const double q = double(c.num_attention_heads) * c.head_dim, kv = double(c.num_key_value_heads) * c.head_dim;
+  const double layer = c.hidden_size * (2 * q + 2 * kv) + 3.0 * c.hidden_size * c.intermediate_size;
+  return layer * c.num_hidden_layers + double(c.hidden_size) * c.vocab_size;
+}
+
+// Rows of `length` tokens each (the last one is only predicted). Of answers, the first quarter is the prompt.
+std::vector<TrainExample> random_rows(const Options& options, int vocab) {
+  Rng rng({1, 0, 0, 0});
+  std::vector<TrainExample> rows(std::size_t(options.rows));
+  for (TrainExample& row : rows) {
+    for (int i = 0; i < options.length; ++i) row.tokens.push_back(std::int32_t(rng.below(std::uint64_t(vocab))));
+    row.weights.assign(row.tokens.size(), 1.0F);
+    if (options.train == "grpo") std::fill_n(row.weights.begin(), row.weights.size() / 4, 0.0F);
+  }
+  return rows;
+}
+
+class Bench {
+ public:
+  Bench(const Options& options, const LlamaConfig& config) : options_(options), layout_(config) {
+    train_.precision = options.precision;
+    train_.threads = options.threads;
+    train_.activation_checkpointing = options.checkpointing;
+    if (options.train == "lora") {
+      train_.lora.on = true;
+      train_.lora.rank = options.rank;
+      lora_.emplace(layout_.config, *lora_targets(*lora_config_of(train_.lora, "."), layout_.config));
+    }
+    trainer_ = std::make_unique<BatchTrainer>(train_, layout_, lora_ ? &*lora_ : nullptr, options.threads, 0, options.world, options.full_logits);
+    Rng rng({2, 0, 0, 0});
+    std::vector<float> weights(layout_.size);
+    std::uint32_t state = 1;
+    for (const nn::Param& param : layout_.params) {
+      for (std::size_t i = 0; i < param.size(); ++i) {
+        state = state * 1664525U + 1013904223U;
+        weights[param.offset + i] = param.cols ? 0.04F * (float(state >> 8) / float(1 << 24) - 0.5F) : 1.0F;
+      }
+    }
+    if (lora_) {
+      trainer_->freeze(weights);
+      optimizer_.master = initial_lora(*lora_, 1);
+    } else {
+      optimizer_.master = std::move(weights);
+    }
+    optimizer_.mean.assign(optimizer_.master.size(), 0.0F);
+    optimizer_.square.assign(optimizer_.master.size(), 0.0F);
+    trainer_->take(optimizer_.master);
+    batch_.examples = random_rows(options, layout_.config.vocab_size);
+  }
+
+  double step() {
+    const double loss = options_.train == "grpo" ? answers_step() : supervised_step();
+    trainer_->update(optimizer_, 1e-5, std::min(1.0, 1.0 / trainer_->gradient_norm()));
+    return loss;
+  }
+  double own_parameters() const { return lora_ ? double(lora_->size) : 0.0; }
+
+ private:
+  double supervised_step() {
+    const nn::LossSum sum = trainer_->loss_and_gradient(batch_);
+    return sum.loss / sum.weight;
+  }
+  // As grpo.cpp's learn: ratios are those of the policy that sampled, advantages alternate.
+  double answers_step() {
+    const std::vector<TrainExample>& examples = batch_.examples;
+    std::size_t tokens = 0;
+    for (const TrainExample& example : examples) tokens += counted(example);
+    const bool first = rollout_.empty();
+    rollout_.resize(examples.size());
+    std::vector<double> losses(examples.size());
+    trainer_->objective_gradient(examples, [&](std::size_t i, std::span<const float> policy) {
+      if (first) rollout_[i].assign(policy.begin(), policy.end());
+      GrpoLoss one;
+      add_grpo_answer({}, examples.size(), tokens, {policy, rollout_[i], rollout_[i], i % 2 ? 1.0 : -1.0}, one);
+      losses[i] = one.loss;
+      return std::move(one.d_logp.front());
+    });
+    return std::accumulate(losses.begin(), losses.end(), 0.0);
+  }
+
+  const Options& options_;
+  TrainOptions train_;
+  nn::Layout layout_;
+  std::optional<nn::LoraLayout> lora_;
+  std::unique_ptr<BatchTrainer> trainer_;
+  AdamW optimizer_;
+  Batch batch_;
+  std::vector<std::vector<float>> rollout_;
+};
+
+int run(Options& options) {
+  if (options.threads < 1) options.threads = std::max(1, int(std::thread::hardware_concurrency()));
+  if (options.precision == "bf16" && !nn::bf16_kernels()) return std::fprintf(stderr, "this processor has no bf16 products\n"), 2;
+  Result<LlamaConfig> shape = bench_shape(options.shape);
+  if (!shape) return std::fprintf(stderr, "%s\n", shape.error().message().c_str()), 2;
+  if (options.vocab > 0) shape->vocab_size = options.vocab;
+  const Result<WorldOptions> place = world_from_environment();
+  if (!place) return std::fprintf(stderr, "%s\n", place.error().message().c_str()), 2;
+  const Result<std::unique_ptr<World>> world = World::join(*place, "bench");
+  if (!world) return std::fprintf(stderr, "%s\n", world.error().message().c_str()), 3;
+  options.world = world->get();
+  const Roof before = measure_roof(options.precision, options.threads);
+  reset_peak();
+  Bench bench(options, *shape);
+  std::vector<double> losses{bench.step()};  // buffers are made, pages touched
+  std::vector<double> took;
+  options.world->gather("");
+  const auto start = Clock::now();
+  do {
+    const auto begin = Clock::now();
+    losses.push_back(bench.step());
+    took.push_back(since(begin));
+  } while (options.world->gather(since(start) < options.seconds ? "more" : "").front() == "more");  // rank 0 decides
+  const double peak = peak_mib(), seconds = since(start);
+  if (place->rank > 0) return 0;
+  const Roof after = measure_roof(options.precision, options.threads);
+  const double gflops = place->size * std::max(before.gemm_gflops, after.gemm_gflops);
+  const double tokens = double(options.rows) * options.length, rate = tokens * double(took.size()) / seconds;
+  const double frozen = products(*shape), own = bench.own_parameters();
+  const double work = 6e-9 * (frozen + own) * rate, needed = own > 0 ? 1e-9 * (4 * frozen + 6 * own) * rate : work;
+  if (options.json) {
+    std::printf("%s\n", nlohmann::ordered_json({{"shape", options.shape}, {"vocab", shape->vocab_size}, {"train", options.train},
+                          {"precision", options.precision}, {"threads", options.threads}, {"processes", place->size}, {"full_logits", options.full_logits},
+                          {"activation_checkpointing", options.checkpointing}, {"rows", options.rows},
+                          {"length", options.length}, {"parameters", frozen + own}, {"steps", took.size()},
+                          {"tokens_per_s", rate}, {"gemm_gflops_before", before.gemm_gflops}, {"gemm_gflops_after", after.gemm_gflops},
+                          {"share_of_roof_6n", work / gflops}, {"share_of_roof_needed", needed / gflops}, {"peak_mib", peak},
+                          {"first_loss", losses.front()}, {"last_loss", losses.back()}}).dump().c_str());
+    return 0;
+  }
+  std::printf("%s, shape %s (vocabulary %d, %.1fM parameters multiply), %s, %d threads in %d processes, %d rows of %d tokens a step, %zu steps\n",
+              options.train.c_str(), options.shape.c_str(), shape->vocab_size, 1e-6 * (frozen + own), options.precision.c_str(),
+              options.threads, place->size, options.rows, options.length, took.size());
+  std::printf("roof %.0f and %.0f GFLOP/s before and after; %.0f tokens/s; %.1f%% of the roof by 6 N", before.gemm_gflops,
+              after.gemm_gflops, rate, 100 * work / gflops);
+  if (own > 0) std::printf(", %.1f%% by the work that an adapter needs", 100 * needed / gflops);
+  std::printf("; peak %.0f MiB; loss %.6f -> %.6f\n", peak, losses.front(), losses.back());
+  return 0;
+}
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const int threads = argc > 1 ? std::atoi(argv[1]) : int(std::thread::hardware_concurrency());
-  const double seconds = argc > 2 ? std::atof(argv[2]) : 5.0;
-  const bool bf16 = argc > 3 && std::string_view(argv[3]) == "bf16";
-  if (bf16 && !precept::nn::bf16_kernels()) return std::printf("this processor has no bf16 products\n"), 2;
-  const precept::nn::Kernels& kernels = bf16 ? *precept::nn::bf16_kernels() : precept::nn::kernels();
-  precept::LlamaConfig config;
-  config.vocab_size = 4096;
-  config.hidden_size = 192;
-  config.intermediate_size = 512;
-  config.num_hidden_layers = 6;
-  config.num_attention_heads = config.num_key_value_heads = 6;
-  config.head_dim = 32;
-  config.tie_word_embeddings = true;
-  const precept::nn::Layout layout(config);
-  precept::nn::Weights weights(layout);
-  precept::Rng rng({1, 0, 0, 0});
-  for (float& w : weights.flat) w = float(0.02 * rng.normal());
-  weights.pack(kernels);
-
-  std::vector<precept::TrainExample> examples(15);
-  std::int64_t tokens = 0;
-  for (auto& example : examples) {
-    const std::size_t length = 20 + rng.below(100);
-    for (std::size_t i = 0; i < length; ++i) example.tokens.push_back(std::int32_t(rng.below(4096)));
-    example.weights.assign(length, 1.0F);
-    tokens += std::int64_t(length);
-  }
-  std::vector<const precept::TrainExample*> chunk;
-  for (const auto& example : examples) chunk.push_back(&example);
-
-  std::vector<Counts> counts(static_cast<std::size_t>(threads));
-  const auto start = Clock::now();
-  on_threads(threads, [&](int t) {
-    constexpr int n = 512;
-    const auto& k = kernels;
-    precept::nn::Floats a(n * n, 0.5F), packed(precept::nn::packed_size(n, n), 0.25F), c(n * n);
-    precept::nn::Pass pass(layout, k);
-    precept::nn::Floats gradient(layout.size);
-    pass.run(weights, chunk, 1e-3F, gradient.data());
-    Counts& mine = counts[static_cast<std::size_t>(t)];
-    do {
-      double before = cpu_seconds();
-      for (int i = 0; i < 40; ++i) k.gemm(n, n, n, a.data(), n, 1, packed.data(), c.data(), n, false);
-      mine.roof_flops += 40 * 2.0 * n * n * n;
-      mine.roof_seconds += cpu_seconds() - before;
-      before = cpu_seconds();
-      pass.run(weights, chunk, 1e-3F, gradient.data());
-      mine.tokens += double(tokens);
-      mine.seconds += cpu_seconds() - before;
-    } while (since(start) < seconds);
-  });
-  double gflops = 0;
-  double rate = 0;
-  for (const Counts& mine : counts) {
-    gflops += 1e-9 * mine.roof_flops / mine.roof_seconds;
-    rate += mine.tokens / mine.seconds;
-  }
-  // Tied: the embedding's parameters do their work in the head.
-  const double work = 6e-9 * double(layout.size) * rate;
-  std::printf("kernels %s, %d threads, %.2fM parameters, mean length %.0f\n", kernels.name, threads,
-              double(layout.size) * 1e-6, double(tokens) / double(examples.size()));
-  std::printf("roof %.0f GFLOP/s; %.0f tokens/s; %.0f GFLOP/s of 6 N work; %.0f%% of the roof\n", gflops, rate,
-              work, 100.0 * work / gflops);
-  return 0;
+  Options options;
+  CLI::App app("steps of the trainer on random tokens");
+  app.add_option("--shape", options.shape, "pocket, 135m, 360m or 1b");
+  app.add_option("--vocab", options.vocab, "another size of the vocabulary");
+  app.add_option("--train", options.train, "sft, lora or grpo")->check(CLI::IsMember({"sft", "lora", "grpo"}));
+  app.add_flag("--activation-checkpointing", options.checkpointing, "compute layers again backwards");
+  app.add_flag("--full-logits", options.full_logits, "hold all logits and their gradient");
+  app.add_option("--precision", options.precision, "bf16 or fp32")->check(CLI::IsMember({"bf16", "fp32"}));
+  app.add_option("--threads", options.threads, "0: all cores");
+  app.add_option("--rows", options.rows, "rows of a step")->check(CLI::PositiveNumber);
+  app.add_option("--length", options.length, "tokens of a row")->check(CLI::PositiveNumber);
+  app.add_option("--lora-rank", options.rank)->check(CLI::PositiveNumber);
+  app.add_option("--seconds", options.seconds, "measured after one step that is not");
+  app.add_flag("--json", options.json);
+  CLI11_PARSE(app, argc, argv);
+  return run(options);
 }

@@ -49,7 +49,7 @@ Result<int> sft(SftOptions options, const EventSink& events) {
   const std::string log_folder = options.run.empty() ? options.out : options.run;
   if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
   MetricsLog metrics(log_folder);
-  const auto summary = (*lm)->train(options.train, *set, metrics.tee("sft", events));
+  const auto summary = (*lm)->train(options.train, *set, reported(options, metrics.tee("sft", events)));
   if (!summary) return tl::unexpected(summary.error());
   options.data = data;
   return conclude_training(options, "sft", fields_of(options), *summary);

@@ -10,6 +10,7 @@
 #include "cli/locate.h"
 #include "cli/model_card.h"
 #include "cli/open_model.h"
+#include "cli/world.h"
 #include "precept/checkpoint/peft.h"
 #include "precept/constitution/constitution.h"
 #include "precept/core/io.h"
@@ -101,6 +102,9 @@ Status prepare(TrainCommand& options, const std::string& kind) {
   const auto shard_bytes = parse_byte_size(options.shard_size);
   if (!shard_bytes) return bad_input("--shard-size: " + shard_bytes.error().what, shard_bytes.error().hint);
   TrainOptions& train = options.train;
+  const Result<WorldOptions> world = world_from_environment();
+  if (!world) return tl::unexpected(world.error());
+  train.world = *world;
   train.shard_bytes = *shard_bytes;
   train.from = *from;
   train.out = options.out;
@@ -109,8 +113,11 @@ Status prepare(TrainCommand& options, const std::string& kind) {
   return {};
 }
 
+EventSink reported(const TrainCommand& options, EventSink events) { return options.train.world.rank > 0 ? EventSink() : std::move(events); }
+
 Result<int> conclude_training(const TrainCommand& options, const char* section, const std::vector<Field>& fields, const TrainSummary& summary) {
   const TrainOptions& train = options.train;
+  if (train.world.rank > 0) return summary.halted.empty() ? 0 : 1;
   const std::string comment = std::string("What this model is made of, defaults included. Again: precept train ") + section +
                               " --recipe FILE --out DIR\nweights " + summary.digest;
   if (const auto kept = write_file(train.out + "/recipe.toml", recipe_text({section, fields}, comment)); !kept) return tl::unexpected(kept.error());

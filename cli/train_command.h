@@ -37,6 +37,8 @@ void visit_training(TrainCommand& o, Visit visit) {
   visit("beta1", t.beta1, "AdamW", between(0, 0.999999));
   visit("beta2", t.beta2, "AdamW", between(0, 0.999999));
   visit("clip_norm", t.clip_norm, "global gradient norm; 0: none", between(0, 1e9));
+  visit("activation_checkpointing", t.activation_checkpointing,
+        "compute each layer again on the way back instead of keeping all of it: less memory, more time", beside());
   visit("lora", t.lora.on, "train a low-rank adapter (PEFT's format) and leave the weights as they are");
   visit("lora_rank", t.lora.rank, "rank of the adapter", between(1, 65536));
   visit("lora_alpha", t.lora.alpha, "the adapter's part is scaled by alpha / rank", above(0, 1e9));
@@ -82,7 +84,10 @@ Status add_panel(TrainCommand& options, const std::string& constitution_file, co
 // Paths and stop of the options, before training; makes no folder. `kind`: the folder under RUN/models.
 Status prepare(TrainCommand& options, const std::string& kind);
 
-// Prints, and keeps the recipe beside the weights. 0, or 1 when a guard stopped the training.
+// Of several processes the first one reports.
+EventSink reported(const TrainCommand& options, EventSink events);
+
+// Prints, and keeps the recipe beside the weights; the first of several processes does. 0, or 1 when a guard stopped the training.
 Result<int> conclude_training(const TrainCommand& options, const char* section, const std::vector<Field>& fields, const TrainSummary& summary);
 
 void add_train_dpo(CLI::App& train, Context& context);

@@ -49,7 +49,7 @@ Result<int> dpo(DpoOptions options, const EventSink& events) {
   const std::string log_folder = options.run.empty() ? options.out : options.run;
   if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
   MetricsLog metrics(log_folder);
-  const auto summary = (*lm)->train_preferences(options.train, options.preference, *set, metrics.tee("dpo", events));
+  const auto summary = (*lm)->train_preferences(options.train, options.preference, *set, reported(options, metrics.tee("dpo", events)));
   if (!summary) return tl::unexpected(summary.error());
   return conclude_training(options, "dpo", fields_of(options), *summary);
 }

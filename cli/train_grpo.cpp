@@ -46,7 +46,7 @@ Result<int> grpo(GrpoCommand options, const EventSink& events) {
   if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
   MetricsLog metrics(log_folder);
   const GrpoStage stage{options.grpo, options.reward, common.judge, common.constitution, common.batch};
-  const auto summary = run_grpo_stage(**lm, options, stage, *prompts, metrics.tee("grpo", events));
+  const auto summary = run_grpo_stage(**lm, options, stage, *prompts, reported(options, metrics.tee("grpo", events)));
   if (!summary) return tl::unexpected(summary.error());
   return conclude_training(options, "grpo", fields_of(options), *summary);
 }

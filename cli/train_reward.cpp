@@ -43,7 +43,7 @@ Result<int> reward(RewardCommand options, const EventSink& events) {
   const std::string log_folder = options.run.empty() ? options.out : options.run;
   if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
   MetricsLog metrics(log_folder);
-  const auto summary = run_reward_stage(**lm, options, options.reward, options.held_out_share, std::move(*pairs), metrics.tee("reward", events));
+  const auto summary = run_reward_stage(**lm, options, options.reward, options.held_out_share, std::move(*pairs), reported(options, metrics.tee("reward", events)));
   if (!summary) return tl::unexpected(summary.error());
   return conclude_training(options, "reward", fields_of(options), *summary);
 }

@@ -5,6 +5,7 @@
 
 #include "precept/lm/infer/engine.h"
 #include "precept/lm/train/trainer.h"
+#include "precept/lm/train/world.h"
 
 namespace precept {
 namespace {
@@ -16,6 +17,8 @@ auto guarded(F call) -> decltype(call()) {
     return call();
   } catch (const std::bad_alloc&) {
     return failed("memory is exhausted", "use a smaller model or a smaller cache");
+  } catch (const WorldError& e) {
+    return failed(e.what(), "start all processes again with the same command: they go on from the last state");
   } catch (const std::exception& e) {
     return failed(e.what());
   }

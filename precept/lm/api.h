@@ -78,6 +78,13 @@ struct TrainSet {
   std::function<double(std::uint64_t)> label = {};  // of pairs: probability that an item's first example is the better one
 };
 
+// One of several processes that train together (precept/lm/train/world.h). Rank 0 listens at address:port, and writes everything.
+struct WorldOptions {
+  int rank = 0, size = 1;
+  std::string address = "127.0.0.1";
+  int port = 29500;
+};
+
 // AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) with linear warm-up and cosine decay.
 struct TrainOptions {
   std::string from;              // checkpoint folder to start from; empty: random weights of shape `fresh`
@@ -98,6 +105,8 @@ struct TrainOptions {
   double clip_norm = 1.0;        // of the global gradient norm; 0: none
   std::string precision = "auto";  // of the products' factors, "bf16" or "fp32"; auto: bf16 where the processor has it
   std::uint64_t seed = 0;        // order of examples, initial weights
+  bool activation_checkpointing = false;  // layers are computed again backwards: less memory, a quarter more time, the same bits
+  WorldOptions world;            // how many processes there are changes no bit either
   LoraOptions lora;              // on: `out` becomes an adapter's folder instead of a checkpoint's
   int threads = 0;               // 0: all cores
   GuardOptions guard;            // against collapse

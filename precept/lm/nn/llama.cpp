@@ -13,29 +13,30 @@
 namespace precept::nn {
 namespace {
 
-constexpr int kLossRows = 112;  // rows of logits in flight
-
 struct Span {
   int begin, length;   // tokens
   std::size_t stride;  // of its probabilities
 };
 
-// What one layer keeps from forward for backward.
+// What one layer keeps from forward for backward, besides its input.
 struct Saved {
-  Floats in_TC, norm1_TC, rstd1_T, raw_TW, rstd_heads_TH, qkv_TW, attended_TX, mid_TC, norm2_TC, rstd2_T,
+  Floats norm1_TC, rstd1_T, raw_TW, rstd_heads_TH, qkv_TW, attended_TX, mid_TC, norm2_TC, rstd2_T,
       gate_up_TF2, swiglu_TF;
 };
+
+// What forward keeps: nothing, all of every layer, or every layer's input, from which backward computes the rest again.
+enum class Keep { kNothing, kAll, kInputs };
 
 }  // namespace
 
 // What is kept between calls, and the work itself. X = H D; the members c, f... are the sizes of the legend.
 struct Pass::Buffers {
-  Buffers(const Layout& of, const Kernels& with, const LoraWeights* adapter)
-      : layout(of), k(with), c(of.config.hidden_size), f(of.config.intermediate_size), v(of.config.vocab_size),
+  Buffers(const Layout& of, const Kernels& with, const LoraWeights* adapter, const PassOptions& how)
+      : layout(of), k(with), options(how), c(of.config.hidden_size), f(of.config.intermediate_size), v(of.config.vocab_size),
         dim(of.config.head_dim), heads(of.config.num_attention_heads), groups(of.config.num_key_value_heads),
         x(heads * dim), w(x + 2 * groups * dim), eps(float(of.config.rms_norm_eps)),
         shared(row_kernels(&with == bf16_kernels() ? Precision::kBf16 : Precision::kFp32)), attend(shared, heads, groups, dim),
-        layers(of.layers.size()) {
+        layers(of.layers.size()), inputs(of.layers.size() + 1) {
     if (!adapter) return;
     lora = std::make_unique<LoraPass>(*adapter, with);
     unused.resize(std::size_t(std::max(c, dim)));
@@ -43,6 +44,7 @@ struct Pass::Buffers {
 
   const Layout& layout;
   const Kernels& k;
+  const PassOptions options;
   const int c, f, v, dim, heads, groups, x, w;
   const float eps;
   const RowKernels& shared;  // what must have the engine's bits
@@ -52,12 +54,14 @@ struct Pass::Buffers {
 
   std::unique_ptr<LoraPass> lora;  // then the weights are frozen
   Floats unused;                   // gradients of frozen norms, which nobody wants
-  std::vector<Saved> layers;
+  Keep keep = Keep::kNothing;      // of this call
+  std::vector<Saved> layers;       // unless all are kept, the first one is everybody's
+  std::vector<Floats> inputs;      // [T, C] of each layer, and the last one's output
   std::vector<Span> spans;
   std::vector<int> position_T, token_T;
   Floats cos_SD, sin_SD;  // half of D each
   int angles = 0;
-  Floats last_TC, final_TC, rstd_T, picked_PC, logits_PV, dpicked_PC, dx_TC, dnorm_TC,
+  Floats final_TC, rstd_T, picked_PC, logits_PV, dlogits_PV, dpicked_PC, dx_TC, dnorm_TC,
       dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, probabilities_SS, scores, turned;
   std::vector<int> row_P, target_P;
   std::vector<float> weight_P;
@@ -66,8 +70,15 @@ struct Pass::Buffers {
   void angles_up_to(int n, const LlamaConfig& config);
   void lay_out(const std::vector<const TrainExample*>& sequences, const LlamaConfig& config);
 
+  Saved& saved(std::size_t l) { return layers[keep == Keep::kAll ? l : 0]; }
+  float* input(std::size_t l) { return sized(inputs[keep == Keep::kNothing ? l % 2 : l], tc); }
+  Keep for_backward() const { return options.recompute ? Keep::kInputs : Keep::kAll; }
+  void begin(const std::vector<const TrainExample*>& sequences);
+  void pick(std::span<const float> weights_of);
+
   void forward(const Weights& weights);
   void attention(const Weights& weights, std::size_t l);
+  void gate_and_up(const Weights& weights, std::size_t l);
   void feed_forward(const Weights& weights, std::size_t l);
   // Loss, and with a gradient that of the final norm's output, in dnorm_TC.
   LossSum loss(const Weights& weights, float scale, float* gradient);
@@ -134,6 +145,27 @@ void Pass::Buffers::lay_out(const std::vector<const TrainExample*>& sequences,
   }
 }
 
+void Pass::Buffers::begin(const std::vector<const TrainExample*>& sequences) {
+  lay_out(sequences, layout.config);
+  t = int(token_T.size());
+  tc = std::size_t(t) * c;
+  logp_P.assign(row_P.size(), 0.0F);
+}
+
+// Of the positions whose loss counts, those whose new weight is not 0.
+void Pass::Buffers::pick(std::span<const float> weights_of) {
+  std::size_t kept = 0;
+  for (std::size_t p = 0; p < row_P.size(); ++p) {
+    if (weights_of[p] == 0.0F) continue;
+    row_P[kept] = row_P[p];
+    target_P[kept] = target_P[p];
+    weight_P[kept++] = weights_of[p];
+  }
+  row_P.resize(kept);
+  target_P.resize(kept);
+  weight_P.resize(kept);
+}
+
 // Rotates queries and keys of every row by their positions.
 void Pass::Buffers::rotate(std::size_t row_size, float turn, float* rows) const {
   const std::size_t half = std::size_t(dim) / 2;
@@ -157,7 +189,7 @@ void Pass::Buffers::add_bias_gradient(const float* drows, int width, float* grad
 
 // Every head of q and k on its own (Qwen3), before rotation.
 void Pass::Buffers::norm_heads(const Weights& weights, std::size_t l) {
-  Saved& s = layers[l];
+  Saved& s = saved(l);
   const Layout::Layer& layer = layout.layers[l];
   float* raw = sized(s.raw_TW, std::size_t(t) * w);
   float* rstd = sized(s.rstd_heads_TH, std::size_t(t) * std::size_t(heads + groups));
@@ -171,7 +203,7 @@ void Pass::Buffers::norm_heads(const Weights& weights, std::size_t l) {
 
 // Turns the gradient of the normed heads into that of the raw ones, in place.
 void Pass::Buffers::norm_heads_back(const Weights& weights, std::size_t l, float* dqkv, float* gradient) {
-  const Saved& s = layers[l];
+  const Saved& s = saved(l);
   const Layout::Layer& layer = layout.layers[l];
   const float *raw = s.raw_TW.data(), *rstd = s.rstd_heads_TH.data();
   const int wide = (heads + groups) * dim;
@@ -194,7 +226,7 @@ void Pass::Buffers::each_head(std::size_t l, const Work& work) {
 }
 
 void Pass::Buffers::forward(const Weights& weights) {
-  float* in = sized(layers[0].in_TC, tc);
+  float* in = input(0);
   for (int i = 0; i < t; ++i) {
     std::memcpy(in + std::size_t(i) * c, weights.at(layout.embed) + std::size_t(token_T[std::size_t(i)]) * c,
                 sizeof(float) * std::size_t(c));
@@ -203,14 +235,14 @@ void Pass::Buffers::forward(const Weights& weights) {
     attention(weights, l);
     feed_forward(weights, l);
   }
-  k.rmsnorm(t, c, last_TC.data(), weights.at(layout.norm), eps, sized(final_TC, tc), sized(rstd_T, std::size_t(t)));
+  k.rmsnorm(t, c, input(layers.size()), weights.at(layout.norm), eps, sized(final_TC, tc), sized(rstd_T, std::size_t(t)));
 }
 
 // mid = in + attended Wout^T
 void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   const Layout::Layer& layer = layout.layers[l];
-  Saved& s = layers[l];
-  const float* in = s.in_TC.data();
+  Saved& s = saved(l);
+  const float* in = input(l);
   float* norm1 = sized(s.norm1_TC, tc);
   k.rmsnorm(t, c, in, weights.at(layer.input_norm), eps, norm1, sized(s.rstd1_T, std::size_t(t)));
   float* qkv = sized(s.qkv_TW, std::size_t(t) * w);
@@ -231,10 +263,9 @@ void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   if (layout.config.out_bias) add_bias(weights.at(layer.out_bias), c, mid);
 }
 
-// out = mid + swiglu Wdown^T, the next layer's input
-void Pass::Buffers::feed_forward(const Weights& weights, std::size_t l) {
+void Pass::Buffers::gate_and_up(const Weights& weights, std::size_t l) {
   const Layout::Layer& layer = layout.layers[l];
-  Saved& s = layers[l];
+  Saved& s = saved(l);
   const float* mid = s.mid_TC.data();
   float* norm2 = sized(s.norm2_TC, tc);
   k.rmsnorm(t, c, mid, weights.at(layer.post_norm), eps, norm2, sized(s.rstd2_T, std::size_t(t)));
@@ -243,8 +274,16 @@ void Pass::Buffers::feed_forward(const Weights& weights, std::size_t l) {
   if (lora) lora->forward(l, Product::kGateUp, t, norm2, gate_up, std::size_t(2 * f));
   float* swiglu = sized(s.swiglu_TF, std::size_t(t) * f);
   k.swiglu(t, f, gate_up, swiglu);
-  float* out = l + 1 < layers.size() ? sized(layers[l + 1].in_TC, tc) : sized(last_TC, tc);
-  std::memcpy(out, mid, sizeof(float) * tc);
+}
+
+// out = mid + swiglu Wdown^T, the next layer's input
+void Pass::Buffers::feed_forward(const Weights& weights, std::size_t l) {
+  gate_and_up(weights, l);
+  const Layout::Layer& layer = layout.layers[l];
+  const Saved& s = saved(l);
+  const float* swiglu = s.swiglu_TF.data();
+  float* out = input(l + 1);
+  std::memcpy(out, s.mid_TC.data(), sizeof(float) * tc);
   k.gemm(t, c, f, swiglu, std::size_t(f), 1, weights.forward(layer.down), out, std::size_t(c), true);
   if (lora) lora->forward(l, Product::kDown, t, swiglu, out, std::size_t(c));
 }
@@ -266,14 +305,14 @@ double Pass::Buffers::cross_entropy(float* logits, int target, float weight, boo
 LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient) {
   LossSum sums;
   const float* normed = final_TC.data();
-  const int positions = int(row_P.size());
+  const int positions = int(row_P.size()), rows = options.full_logits ? positions : std::min(positions, options.loss_rows);
   float* dnormed = sized(dnorm_TC, tc);
   if (gradient) std::memset(dnormed, 0, sizeof(float) * tc);
-  float* picked = sized(picked_PC, std::size_t(kLossRows) * c);
-  float* dpicked = sized(dpicked_PC, std::size_t(kLossRows) * c);
-  float* logits = sized(logits_PV, std::size_t(kLossRows) * v);
-  for (int p0 = 0; p0 < positions; p0 += kLossRows) {
-    const int count = std::min(kLossRows, positions - p0);
+  float* picked = sized(picked_PC, std::size_t(rows) * c);
+  float* dpicked = sized(dpicked_PC, std::size_t(rows) * c);
+  float* logits = sized(logits_PV, std::size_t(rows) * v);
+  for (int p0 = 0; p0 < positions; p0 += rows) {
+    const int count = std::min(rows, positions - p0);
     for (int i = 0; i < count; ++i) {
       std::memcpy(picked + std::size_t(i) * c, normed + std::size_t(row_P[std::size_t(p0 + i)]) * c,
                   sizeof(float) * std::size_t(c));
@@ -287,6 +326,7 @@ LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient
       sums.weight += double(weight_P[p]);
     }
     if (!gradient) continue;
+    if (options.full_logits) logits = static_cast<float*>(std::memcpy(sized(dlogits_PV, std::size_t(count) * v), logits, sizeof(float) * std::size_t(count) * v));
     k.gemm(count, c, v, logits, std::size_t(v), 1, weights.backward(layout.head), dpicked, std::size_t(c), false);
     if (!lora) {
       float* panel = sized(packed, packed_size(std::size_t(count), std::size_t(c)));
@@ -305,10 +345,14 @@ LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient
 void Pass::Buffers::backward(const Weights& weights, float* gradient) {
   float* dx = sized(dx_TC, tc);
   std::memset(dx, 0, sizeof(float) * tc);
-  k.rmsnorm_back(t, c, last_TC.data(), weights.at(layout.norm), rstd_T.data(), dnorm_TC.data(), dx,
+  k.rmsnorm_back(t, c, input(layers.size()), weights.at(layout.norm), rstd_T.data(), dnorm_TC.data(), dx,
                  norm_gradient(gradient, layout.norm));
   sized(turned, packed_size(std::size_t(t), std::size_t(std::max({c, f, x}))));
   for (std::size_t l = layers.size(); l-- > 0;) {
+    if (keep == Keep::kInputs && l + 1 < layers.size()) {  // of the last layer forward left all
+      attention(weights, l);
+      gate_and_up(weights, l);
+    }
     feed_forward_back(weights, l, gradient);
     attention_back(weights, l, gradient);
   }
@@ -327,7 +371,7 @@ void Pass::Buffers::matrix_gradient(int n, int width, const float* dy, const flo
 
 void Pass::Buffers::feed_forward_back(const Weights& weights, std::size_t l, float* gradient) {
   const Layout::Layer& layer = layout.layers[l];
-  Saved& s = layers[l];
+  Saved& s = saved(l);
   float *dx = dx_TC.data(), *dnorm = dnorm_TC.data();
   float* dswiglu = sized(dswiglu_TF, std::size_t(t) * f);
   k.gemm(t, f, c, dx, std::size_t(c), 1, weights.backward(layer.down), dswiglu, std::size_t(f), false);
@@ -344,7 +388,7 @@ void Pass::Buffers::feed_forward_back(const Weights& weights, std::size_t l, flo
 
 void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float* gradient) {
   const Layout::Layer& layer = layout.layers[l];
-  Saved& s = layers[l];
+  Saved& s = saved(l);
   float *dx = dx_TC.data(), *dnorm = dnorm_TC.data();
   float* dattended = sized(dattended_TX, std::size_t(t) * x);
   if (layout.config.out_bias && !lora) add_bias_gradient(dx, c, gradient + layer.out_bias);
@@ -369,38 +413,54 @@ void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float*
   k.gemm(t, c, w, dqkv, std::size_t(w), 1, weights.backward(layer.qkv), dnorm, std::size_t(c), false);
   matrix_gradient(w, c, dqkv, s.norm1_TC.data(), gradient, layer.qkv);
   if (lora) lora->backward(l, Product::kQkv, t, s.norm1_TC.data(), dqkv, std::size_t(w), dnorm, gradient, turned.data());
-  k.rmsnorm_back(t, c, s.in_TC.data(), weights.at(layer.input_norm), s.rstd1_T.data(), dnorm, dx,
+  k.rmsnorm_back(t, c, input(l), weights.at(layer.input_norm), s.rstd1_T.data(), dnorm, dx,
                  norm_gradient(gradient, layer.input_norm));
 }
 
-Pass::Pass(const Layout& layout, const Kernels& kernels, const LoraWeights* lora)
-    : buffers_(std::make_unique<Buffers>(layout, kernels, lora)) {}
+Pass::Pass(const Layout& layout, const Kernels& kernels, const LoraWeights* lora, const PassOptions& options)
+    : buffers_(std::make_unique<Buffers>(layout, kernels, lora, options)) {}
 Pass::~Pass() = default;
 Pass::Pass(Pass&&) noexcept = default;
 
 LossSum Pass::run(const Weights& weights, const std::vector<const TrainExample*>& sequences,
                   float scale, float* gradient) {
   Buffers& b = *buffers_;
-  b.lay_out(sequences, b.layout.config);
-  b.t = int(b.token_T.size());
-  b.tc = std::size_t(b.t) * b.c;
-  b.logp_P.assign(b.row_P.size(), 0.0F);
+  b.begin(sequences);
   if (b.row_P.empty()) return {};
+  b.keep = gradient ? b.for_backward() : Keep::kNothing;
   b.forward(weights);
   const LossSum sums = b.loss(weights, scale, gradient);
   if (gradient) b.backward(weights, gradient);
   return sums;
 }
 
+void Pass::run_objective(const Weights& weights, const std::vector<const TrainExample*>& sequences, const TokenWeights& derive,
+                         float* gradient) {
+  Buffers& b = *buffers_;
+  b.begin(sequences);
+  if (b.row_P.empty()) return;
+  b.keep = b.for_backward();
+  b.forward(weights);
+  b.loss(weights, 1.0F, nullptr);
+  const std::vector<float> logp = b.logp_P;
+  std::vector<float> weight(logp.size());
+  derive(logp, weight);
+  b.pick(weight);
+  if (!b.row_P.empty()) {
+    b.loss(weights, 1.0F, gradient);
+    b.backward(weights, gradient);
+  }
+  b.logp_P = logp;
+}
+
 const std::vector<float>& Pass::picked_logprobs() const { return buffers_->logp_P; }
 
-std::vector<float> Pass::last_states(const Weights& weights, const std::vector<const TrainExample*>& sequences) {
+std::vector<float> Pass::last_states(const Weights& weights, const std::vector<const TrainExample*>& sequences, bool backward) {
   Buffers& b = *buffers_;
-  b.lay_out(sequences, b.layout.config);
-  b.t = int(b.token_T.size());
-  b.tc = std::size_t(b.t) * b.c;
+  b.begin(sequences);
   std::vector<float> states;
   if (b.t == 0) return states;
+  b.keep = backward ? b.for_backward() : Keep::kNothing;
   b.forward(weights);
   for (const Span& span : b.spans) {
     const float* row = b.final_TC.data() + std::size_t(span.begin + span.length - 1) * b.c;

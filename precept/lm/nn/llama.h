@@ -6,7 +6,9 @@
 // 2305.13245), SwiGLU (Shazeer 2020, arXiv 2002.05202), residuals before each norm.
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -46,7 +48,8 @@ struct Layout {
 // Weights as the products want them: the flat buffer and packed matrices. Call pack() after each change.
 class Weights {
  public:
-  explicit Weights(const Layout& layout);
+  // `kernels`: whose pack() will be called; null: any. `backward`: gradients are wanted too.
+  explicit Weights(const Layout& layout, const Kernels* kernels = nullptr, bool backward = true);
   // `part` of `parts`: threads may share the work.
   void pack(const Kernels& kernels, int part = 0, int parts = 1);
   const float* at(std::size_t offset) const { return flat.data() + offset; }
@@ -62,6 +65,7 @@ class Weights {
     int rows, cols;
   };
   std::size_t slot(std::size_t offset) const;
+  bool backwards_;
   std::vector<Matrix> matrices_;  // sorted by offset
   Floats forward_, backward_;
 };
@@ -71,12 +75,27 @@ struct LossSum {
   double weight = 0;  // sum of weights
 };
 
-// Runs sequences forwards and backwards with one thread. Keeps its buffers between calls.
+// None of these changes a bit of a result but loss_rows, by the order in which the head's gradient is summed.
+struct PassOptions {
+  // Activation checkpointing (Chen et al. 2016, arXiv 1604.06174), layer by layer: forwards keeps each layer's input alone,
+  // backwards computes the rest again. A third more work (a forward pass), a tenth of the memory.
+  bool recompute = false;
+  // Positions whose logits are held at once, and turned into their gradient in place.
+  int loss_rows = 112;
+  // For comparison: the loss that is not fused, which holds the logits of all positions of a call, and their gradient beside them.
+  bool full_logits = false;
+};
+
+// What an objective makes of log-probabilities: weight[i] = -dL/dlogp[i].
+using TokenWeights = std::function<void(std::span<const float> logp, std::span<float> weight)>;
+
+// Runs sequences forwards and backwards with one thread. Keeps its buffers between calls. Sequences lie end to end in one row of
+// positions without padding; positions count from each one's start, and attention stays within it.
 class Pass {
  public:
   // With `lora` the weights are frozen: products add its low-rank parts, and a gradient is that of its A and B alone, as
   // its layout has them. All are borrowed.
-  Pass(const Layout& layout, const Kernels& kernels, const LoraWeights* lora = nullptr);
+  Pass(const Layout& layout, const Kernels& kernels, const LoraWeights* lora = nullptr, const PassOptions& options = {});
   ~Pass();
   Pass(Pass&&) noexcept;
 
@@ -85,11 +104,14 @@ class Pass {
   // must be < vocab_size. Sums over the sequences run in their order.
   LossSum run(const Weights& weights, const std::vector<const TrainExample*>& sequences, float scale,
               float* gradient);
+  // The gradient of an objective of the log-probabilities where weights are not 0, which are computed first and handed to `derive`:
+  // one pass where run() would take two. The same bits as run() with the weights that `derive` gives, at scale 1.
+  void run_objective(const Weights& weights, const std::vector<const TrainExample*>& sequences, const TokenWeights& derive, float* gradient);
   // Of the last run: log-probabilities of the positions whose weight was not 0, in order.
   const std::vector<float>& picked_logprobs() const;
   // The final norm's output at each sequence's last input, which is its last token but one: rows of hidden_size. Sequences need two
-  // tokens. What backward needs is kept.
-  std::vector<float> last_states(const Weights& weights, const std::vector<const TrainExample*>& sequences);
+  // tokens. With `backward` what backward_states needs is kept.
+  std::vector<float> last_states(const Weights& weights, const std::vector<const TrainExample*>& sequences, bool backward);
   // The gradient of a loss of those states, given by its derivatives: adds to `gradient`. Right after last_states.
   void backward_states(const Weights& weights, const std::vector<float>& derivatives, float* gradient);
   // Log-probabilities log p(token i | tokens before it) of one sequence; [0] is 0.

@@ -43,7 +43,8 @@ Layout::Layout(const LlamaConfig& shape) : config(shape) {
   head = config.tie_word_embeddings ? embed : add("lm_head.weight", config.vocab_size, c);
 }
 
-Weights::Weights(const Layout& layout) : flat(layout.size) {
+Weights::Weights(const Layout& layout, const Kernels* kernels, bool backward) : flat(layout.size), backwards_(backward) {
+  const std::size_t pair = kernels && kernels == bf16_kernels() ? 2 : 1;  // values that a packed lane holds
   const LlamaConfig& config = layout.config;
   const int c = config.hidden_size;
   const int heads = config.num_attention_heads * config.head_dim;
@@ -51,8 +52,8 @@ Weights::Weights(const Layout& layout) : flat(layout.size) {
   std::size_t slots = 0;
   const auto add = [&](std::size_t offset, int rows, int cols) {
     matrices_.push_back({offset, slots, rows, cols});
-    slots += std::max(packed_size(std::size_t(cols), std::size_t(rows)),
-                      packed_size(std::size_t(rows), std::size_t(cols)));
+    slots += std::max(packed_size((std::size_t(cols) + pair - 1) / pair, std::size_t(rows)),
+                      packed_size((std::size_t(rows) + pair - 1) / pair, std::size_t(cols)));
   };
   if (layout.head == layout.embed) add(layout.head, config.vocab_size, c);
   for (const Layout::Layer& layer : layout.layers) {
@@ -63,14 +64,14 @@ Weights::Weights(const Layout& layout) : flat(layout.size) {
   }
   if (layout.head != layout.embed) add(layout.head, config.vocab_size, c);
   forward_.resize(slots);
-  backward_.resize(slots);
+  if (backwards_) backward_.resize(slots);
 }
 
 void Weights::pack(const Kernels& kernels, int part, int parts) {
   for (std::size_t i = std::size_t(part); i < matrices_.size(); i += std::size_t(parts)) {
     const Matrix& m = matrices_[i];
     kernels.pack_cols(m.cols, m.rows, at(m.offset), std::size_t(m.cols), forward_.data() + m.slot);
-    kernels.pack_rows(m.rows, m.cols, at(m.offset), std::size_t(m.cols), backward_.data() + m.slot);
+    if (backwards_) kernels.pack_rows(m.rows, m.cols, at(m.offset), std::size_t(m.cols), backward_.data() + m.slot);
   }
 }
 

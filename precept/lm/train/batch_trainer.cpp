@@ -1,6 +1,8 @@
 #include "precept/lm/train/batch_trainer.h"
 
 #include <algorithm>
+#include <array>
+#include <span>
 
 #include "precept/lm/nn/value_head.h"
 #include "precept/lm/train/forward.h"
@@ -12,13 +14,15 @@ constexpr std::size_t kBlock = 1 << 16;  // elements of one partial norm
 
 }  // namespace
 
-BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head)
+BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head,
+                           World* world, bool full_logits)
     : layout_(layout), kernels_(options.precision == "bf16" ? *nn::bf16_kernels() : nn::kernels()), threads_(threads),
-      head_(lora ? lora->size : layout.size), weights_(layout), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr) {
+      head_(lora ? lora->size : layout.size), weights_(layout, &kernels_), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr),
+      world_(world), mine_(world ? World::lanes(world->rank(), world->size(), kLanes) : std::pair{0, kLanes}),
+      sums_(head_ + head, mine_.first, mine_.second, threads, !world || world->rank() == 0) {
   (lora_ ? lora_->flat : weights_.flat).resize(head_ + head);
-  for (int i = 0; i < kLanes; ++i) {
-    passes_.emplace_back(layout_, kernels_, lora_.get());
-    gradients_[static_cast<std::size_t>(i)].resize(trained().size());
+  for (int i = 0; i < std::min(threads_, kLanes); ++i) {
+    passes_.emplace_back(layout_, kernels_, lora_.get(), nn::PassOptions{.recompute = options.activation_checkpointing, .full_logits = full_logits});
   }
   if (lora) {
     add_slices(0, lora->size, true);
@@ -54,21 +58,28 @@ void BatchTrainer::pack() {
   share(threads_, parts, [&](int part) { weights_.pack(kernels_, part, parts); });
 }
 
-float* BatchTrainer::cleared(std::size_t lane) {
-  std::fill(gradients_[lane].begin(), gradients_[lane].end(), 0.0F);
-  return gradients_[lane].data();
+void BatchTrainer::run_lanes(const LaneWork& work) {
+  sums_.begin();
+  share(threads_, mine_.second - mine_.first, [&](int job, int thread) {
+    const int lane = mine_.first + job;
+    try {
+      work(static_cast<std::size_t>(lane), passes_[static_cast<std::size_t>(thread)], sums_.take(lane));
+    } catch (...) {
+      sums_.abandon();
+      throw;
+    }
+    sums_.give(lane);
+  });
+  if (world_ && world_->size() > 1) world_->add_in_order(sums_, kLanes);
+  measure_norms();
 }
 
-void BatchTrainer::sum_lanes() {
+void BatchTrainer::measure_norms() {
+  const nn::Floats& sum = sums_.sum();
   share(threads_, int(slices_.size()), [&](int job) {
     const Slice& slice = slices_[static_cast<std::size_t>(job)];
     double squares = 0;
-    for (std::size_t i = slice.begin; i < slice.end; ++i) {
-      float g = gradients_[0][i];
-      for (std::size_t lane = 1; lane < kLanes; ++lane) g += gradients_[lane][i];
-      gradients_[0][i] = g;
-      squares += double(g) * double(g);
-    }
+    for (std::size_t i = slice.begin; i < slice.end; ++i) squares += double(sum[i]) * double(sum[i]);
     norms_[static_cast<std::size_t>(job)] = squares;
   });
 }
@@ -85,45 +96,80 @@ nn::LossSum BatchTrainer::loss_and_gradient(const Batch& batch) {
 nn::LossSum BatchTrainer::gradient(const std::vector<const TrainExample*>& examples, float scale) {
   const Lanes lanes = deal(examples);
   std::array<nn::LossSum, kLanes> sums;
-  share(threads_, kLanes, [&](int job) {
-    const auto lane = static_cast<std::size_t>(job);
-    float* gradient = cleared(lane);
+  run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
     in_chunks(examples, lanes[lane], [&](const auto& chunk, const auto&) {
-      const nn::LossSum part = passes_[lane].run(weights_, chunk, scale, gradient);
+      const nn::LossSum part = pass.run(weights_, chunk, scale, gradient);
       sums[lane].loss += part.loss;
       sums[lane].weight += part.weight;
     });
   });
+  from_all(world_, [&](std::size_t lane) { return std::span<nn::LossSum>(&sums[lane], 1); });
   nn::LossSum sum;
   for (const nn::LossSum& lane : sums) {
     sum.loss += lane.loss;
     sum.weight += lane.weight;
   }
-  sum_lanes();
   return sum;
 }
 
+std::vector<std::vector<float>> BatchTrainer::objective_gradient(const std::vector<TrainExample>& examples, const Derive& derive) {
+  const std::vector<const TrainExample*> sequences = pointers_to(examples);
+  const Lanes lanes = deal(sequences);
+  std::vector<std::vector<float>> out = zeros_for(sequences);
+  run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
+    in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
+      const auto weigh = [&](std::span<const float> logp, std::span<float> weight) {
+        std::size_t next = 0;
+        for (const std::size_t position : positions) {
+          const std::size_t count = counted(*sequences[position]);
+          const std::vector<float> d = derive(position, logp.subspan(next, count));
+          for (std::size_t i = 0; i < count; ++i) weight[next + i] = -d[i];
+          next += count;
+        }
+      };
+      pass.run_objective(weights_, chunk, weigh, gradient);
+      spread(sequences, positions, pass.picked_logprobs(), out);
+    });
+  });
+  share_logprobs(world_, lanes, out);
+  return out;
+}
+
 std::vector<std::vector<float>> BatchTrainer::logprobs(const std::vector<TrainExample>& examples) {
-  return logprobs_of(passes_, weights_, pointers_to(examples), threads_);
+  return logprobs_of(passes_, weights_, pointers_to(examples), world_);
 }
 
 std::vector<double> BatchTrainer::values(const std::vector<TrainExample>& examples) {
-  return values_of(passes_, weights_, head(), layout_.config.hidden_size, pointers_to(examples), threads_);
+  return values_of(passes_, weights_, head(), layout_.config.hidden_size, pointers_to(examples), world_);
 }
 
 void BatchTrainer::value_gradient(const std::vector<TrainExample>& examples, const std::vector<double>& derivatives) {
   const std::vector<const TrainExample*> sequences = pointers_to(examples);
   const Lanes lanes = deal(sequences);
-  share(threads_, kLanes, [&](int job) {
-    const auto lane = static_cast<std::size_t>(job);
-    float* gradient = cleared(lane);
+  run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
     in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
       std::vector<double> d;
       for (const std::size_t position : positions) d.push_back(derivatives[position]);
-      nn::sequence_values_back(passes_[lane], weights_, head(), layout_.config.hidden_size, chunk, d, gradient, gradient + head_);
+      nn::sequence_values_back(pass, weights_, head(), layout_.config.hidden_size, chunk, d, gradient, gradient + head_);
     });
   });
-  sum_lanes();
+}
+
+void BatchTrainer::rehearse(std::size_t longest) {
+  const auto row = [](std::size_t tokens) { return TrainExample{std::vector<std::int32_t>(tokens, 0), std::vector<float>(tokens, 1.0F)}; };
+  std::vector<TrainExample> examples{row(longest)};
+  if (longest + 1 < kChunkTokens) examples.push_back(row(kChunkTokens - longest));
+  const std::vector<const TrainExample*> chunk = pointers_to(examples);
+  sums_.begin();
+  const int lanes = std::min<int>(mine_.second - mine_.first, static_cast<int>(passes_.size()));
+  share(lanes, lanes, [&](int job) {
+    try {
+      passes_[static_cast<std::size_t>(job)].run(weights_, chunk, 1.0F, sums_.take(mine_.first + job));
+    } catch (...) {
+      sums_.abandon();
+      throw;
+    }
+  });
 }
 
 void BatchTrainer::update(AdamW& optimizer, double lr, double scale) {
@@ -132,7 +178,7 @@ void BatchTrainer::update(AdamW& optimizer, double lr, double scale) {
   share(threads_, int(slices_.size()), [&](int job) {
     const Slice& slice = slices_[static_cast<std::size_t>(job)];
     adamw_update(optimizer, optimizer.step, lr, slice.decay ? optimizer.weight_decay : 0.0, float(scale),
-                 gradients_[0].data(), seen.data(), slice.begin, slice.end);
+                 sums_.sum().data(), seen.data(), slice.begin, slice.end);
     // Adapters are written in fp32: what the passes see of them is not rounded.
     if (lora_) std::copy_n(optimizer.master.data() + slice.begin, slice.end - slice.begin, seen.data() + slice.begin);
   });

@@ -1,8 +1,8 @@
 #pragma once
-// Loss, gradient and optimiser step of one batch on several threads. How many there are changes no bit of the result.
+// Loss, gradient and optimiser step of one batch on several threads, and processes. How many there are changes no bit of the result.
 
-#include <array>
 #include <cmath>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <vector>
@@ -10,15 +10,19 @@
 #include "precept/lm/nn/llama.h"
 #include "precept/lm/train/adamw.h"
 #include "precept/lm/train/batches.h"
+#include "precept/lm/train/lane_sums.h"
 #include "precept/lm/train/lanes.h"
+#include "precept/lm/train/world.h"
 
 namespace precept {
 
 class BatchTrainer {
  public:
   // With `lora` the weights are frozen, and what is trained is an adapter of that layout. `head`: floats of a value head, which
-  // lie behind what is trained.
-  BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head = 0);
+  // lie behind what is trained. `world` (may be null) is borrowed; all its processes call the same functions with the same arguments.
+  // `full_logits`: nn::PassOptions.
+  BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head = 0,
+               World* world = nullptr, bool full_logits = false);
 
   // The weights that an adapter is trained on, as they are.
   void freeze(const std::vector<float>& weights);
@@ -28,6 +32,14 @@ class BatchTrainer {
   nn::LossSum loss_and_gradient(const Batch& batch);
   // The same of scale * sum of weight * -log p, whatever the weights are: an objective's derivatives, say.
   nn::LossSum gradient(const std::vector<const TrainExample*>& examples, float scale);
+  // The gradient of an objective of the log-probabilities of the tokens whose weight is not 0, in one pass. derive(i, logp) gives the
+  // objective's derivatives by those of example i, whatever the other examples' are; it is called from several threads. Returns all
+  // log-probabilities, as logprobs() does.
+  using Derive = std::function<std::vector<float>(std::size_t, std::span<const float>)>;
+  std::vector<std::vector<float>> objective_gradient(const std::vector<TrainExample>& examples, const Derive& derive);
+  // Forwards and backwards once over as many tokens as will ever run together, the longest sequence among them, on every thread:
+  // where memory does not suffice, that shows now. Changes nothing.
+  void rehearse(std::size_t longest);
   // Forwards alone; see forward.h.
   std::vector<std::vector<float>> logprobs(const std::vector<TrainExample>& examples);
   // Of the value head: the sequences' values; and the gradient of a loss whose derivatives by them are given.
@@ -40,6 +52,7 @@ class BatchTrainer {
   const nn::Weights& base() const { return weights_; }
   const nn::Kernels& kernels() const { return kernels_; }
   int threads() const { return threads_; }
+  World* world() const { return world_; }
   // What is trained, as the passes see it.
   std::vector<float> weights() const { return {trained().begin(), trained().end()}; }
 
@@ -50,9 +63,11 @@ class BatchTrainer {
     bool decay;
   };
 
-  float* cleared(std::size_t lane);
+  // Runs work(lane, pass, gradient) for this process's lanes; then their sum over all processes is the gradient.
+  using LaneWork = std::function<void(std::size_t, nn::Pass&, float*)>;
+  void run_lanes(const LaneWork& work);
   const float* head() const { return trained().data() + head_; }
-  void sum_lanes();
+  void measure_norms();
   void add_slices(std::size_t offset, std::size_t size, bool decay);
   const nn::Floats& trained() const { return lora_ ? lora_->flat : weights_.flat; }
   void pack();
@@ -63,8 +78,10 @@ class BatchTrainer {
   std::size_t head_;       // where the value head begins; what comes before are weights or an adapter
   nn::Weights weights_;
   std::unique_ptr<nn::LoraWeights> lora_;  // where an adapter is trained
-  std::vector<nn::Pass> passes_;
-  std::array<nn::Floats, kLanes> gradients_;
+  World* world_;
+  std::pair<int, int> mine_;        // lanes
+  std::vector<nn::Pass> passes_;    // one for each thread
+  LaneSums sums_;
   std::vector<Slice> slices_;
   std::vector<double> norms_;  // of slices, squared
 };

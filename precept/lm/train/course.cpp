@@ -1,7 +1,10 @@
 #include "precept/lm/train/course.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <filesystem>
+#include <new>
 #include <thread>
 
 #include <fmt/format.h>
@@ -33,6 +36,10 @@ Status check(const TrainOptions& o, std::uint64_t items) {
   if (o.precision == "bf16" && !nn::bf16_kernels()) {
     return bad_input("this processor has no bf16 products", "--precision auto takes fp32 here");
   }
+  if (o.world.size < 1 || o.world.rank < 0 || o.world.rank >= o.world.size) {
+    return bad_input(fmt::format("there is no process {} of {}", o.world.rank, o.world.size));
+  }
+  if (o.world.size > kLanes) return bad_input(fmt::format("{} processes are too many", o.world.size), fmt::format("use up to {}", kLanes));
   std::error_code error;
   if (!o.tokenizer_folder.empty() && !std::filesystem::is_directory(o.tokenizer_folder, error)) {
     return bad_input("there is no such folder of tokenizer files", "", o.tokenizer_folder);
@@ -130,11 +137,57 @@ Status write_adapter(const TrainOptions& options, const Subject& subject, const 
   return {};
 }
 
+TrainSummary summary_of(const TrainOptions& options, const TrainState& state, TrainSummary summary) {
+  summary.precision = options.precision;
+  summary.first_loss = mean_loss(state, false);
+  summary.last_loss = mean_loss(state, true);
+  summary.tokens_per_s = summary.seconds > 0 ? double(summary.tokens) / summary.seconds : 0.0;
+  return summary;
+}
+
+// All processes go on from the same state, or they would wait for each other's batches for ever.
+Status agree_on_start(World& world, std::int64_t step) {
+  const std::vector<std::string> steps = world.gather(std::to_string(step));
+  for (const std::string& other : steps) {
+    if (other != steps.front()) {
+      return bad_input(fmt::format("the processes go on from different steps ({} and {})", steps.front(), other),
+                       "--state must be one folder that all processes see");
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 int longest_sequence(const TrainOptions& options, const LlamaConfig& config) {
   const int context = config.max_position_embeddings;
   return context > 0 ? std::min(options.max_tokens, context) : options.max_tokens;
+}
+
+std::size_t longest_of(const TrainSet& set, int limit) {
+  std::atomic<std::size_t> longest{2};
+  constexpr std::uint64_t kTogether = 256;
+  const std::uint64_t count = set.count * static_cast<std::uint64_t>(set.group);
+  const int blocks = static_cast<int>((count + kTogether - 1) / kTogether);
+  share(std::max(1, int(std::thread::hardware_concurrency())), blocks, [&](int at) {
+    const auto block = static_cast<std::uint64_t>(at);
+    std::size_t most = 0;
+    for (std::uint64_t i = block * kTogether; i < std::min(count, (block + 1) * kTogether); ++i) most = std::max(most, set.example(i).tokens.size());
+    for (std::size_t was = longest; was < most && !longest.compare_exchange_weak(was, most);) {
+    }
+  });
+  return std::min(longest.load(), static_cast<std::size_t>(limit));
+}
+
+Status rehearse(const LessonStart& start, std::size_t longest) {
+  try {
+    start.trainer.rehearse(longest);
+  } catch (const std::bad_alloc&) {
+    return failed(fmt::format("there is not enough memory to train on {} tokens at once (the longest example has {})",
+                              std::max(longest, static_cast<std::size_t>(kChunkTokens)), longest),
+                  "--activation-checkpointing, --lora, fewer --threads or a lower --max-tokens take less");
+  }
+  return {};
 }
 
 Result<std::unique_ptr<FrozenModel>> reference_of(const LessonStart& start) {
@@ -178,11 +231,15 @@ Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course
   }
   const std::string fingerprint = train_fingerprint(options, course, layout.config, start_digest);
 
+  const std::string same = fingerprint + (options.precision == "bf16" ? nn::bf16_kernels() : &nn::kernels())->name;
+  Result<std::unique_ptr<World>> world = World::join(options.world, same);
+  if (!world) return tl::unexpected(world.error());
   Result<TrainState> state = begin(options, subject, fingerprint);
   if (!state) return tl::unexpected(state.error());
+  if (Status agreed = agree_on_start(**world, state->optimizer.step); !agreed) return tl::unexpected(agreed.error());
 
   const int threads = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
-  BatchTrainer trainer(options, subject.layout, subject.lora ? &*subject.lora : nullptr, threads, subject.head);
+  BatchTrainer trainer(options, subject.layout, subject.lora ? &*subject.lora : nullptr, threads, subject.head, world->get());
   if (subject.lora) trainer.freeze(frozen);
   trainer.take(state->optimizer.master);
   Result<std::unique_ptr<Lesson>> lesson = course.begin({options, subject, trainer, state->position});
@@ -193,14 +250,11 @@ Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course
   auto measures = (*lesson)->measures(trainer);
   if (!measures) return tl::unexpected(measures.error());
   summary.measures = std::move(*measures);
+  if ((*world)->rank() > 0) return summary_of(options, *state, summary);
   const Status written = subject.lora ? write_adapter(options, subject, *weights, start_digest, summary)
                                       : write_full(options, subject, *weights, summary);
   if (!written) return tl::unexpected(written.error());
-  summary.precision = options.precision;
-  summary.first_loss = mean_loss(*state, false);
-  summary.last_loss = mean_loss(*state, true);
-  summary.tokens_per_s = summary.seconds > 0 ? double(summary.tokens) / summary.seconds : 0.0;
-  return summary;
+  return summary_of(options, *state, summary);
 }
 
 }  // namespace precept

@@ -71,6 +71,10 @@ struct Course {
 
 Result<TrainSummary> run_course(const TrainOptions& options, const Course& course, const EventSink& sink);
 
+// Longest example of a set in tokens, up to `limit`. Reads all of it.
+std::size_t longest_of(const TrainSet& set, int limit);
+// Runs the trainer once over as much as it will ever hold (BatchTrainer::rehearse): memory fails at once or never.
+Status rehearse(const LessonStart& start, std::size_t longest);
 // Longest sequence that the options and the model's context allow.
 int longest_sequence(const TrainOptions& options, const LlamaConfig& config);
 // The start of a run as a model that stays as it is: `from`, rounded as the trainer sees it; with an adapter, its base.

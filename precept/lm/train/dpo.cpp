@@ -106,10 +106,11 @@ Result<TrainSummary> train_preferences(const TrainOptions& options, const Prefer
   if (options.from.empty()) return bad_input("preferences need a model to start from");
   Course course{"dpo", nlohmann::json{{"loss", preference.loss}, {"beta", preference.beta}, {"label_smoothing", preference.label_smoothing}}.dump(),
                 pairs.digest, pairs.count, false, [&](const LessonStart& start) -> Result<std::unique_ptr<Lesson>> {
+                  const int limit = longest_sequence(start.options, start.subject.layout.config);
+                  if (Status fits = rehearse(start, longest_of(pairs, limit)); !fits) return tl::unexpected(fits.error());
                   auto reference = reference_of(start);
                   if (!reference) return tl::unexpected(reference.error());
-                  auto lesson = std::make_unique<Preferences>(start, preference, pairs, longest_sequence(start.options, start.subject.layout.config),
-                                                              std::move(*reference));
+                  auto lesson = std::make_unique<Preferences>(start, preference, pairs, limit, std::move(*reference));
                   if (Status added = lesson->add_probe(start); !added) return tl::unexpected(added.error());
                   return lesson;
                 }};

@@ -1,71 +1,119 @@
 #include "precept/lm/train/forward.h"
 
+#include <algorithm>
+#include <array>
+
 #include "precept/lm/nn/value_head.h"
 
 namespace precept {
 namespace {
 
-std::vector<nn::Pass> passes_for(const nn::Layout& layout, const nn::Kernels& kernels) {
+std::vector<nn::Pass> passes_for(const nn::Layout& layout, const nn::Kernels& kernels, int threads) {
   std::vector<nn::Pass> passes;
-  for (int i = 0; i < kLanes; ++i) passes.emplace_back(layout, kernels);
+  for (int i = 0; i < std::min(threads, kLanes); ++i) passes.emplace_back(layout, kernels);
   return passes;
+}
+
+// Calls work(pass, chunk, positions) for the chunks of this process's lanes.
+template <class Work>
+void on_lanes(std::vector<nn::Pass>& passes, const std::vector<const TrainExample*>& sequences, const Lanes& lanes, World* world,
+              const Work& work) {
+  const auto [first, end] = world ? World::lanes(world->rank(), world->size(), kLanes) : std::pair{0, kLanes};
+  share(static_cast<int>(passes.size()), end - first, [&, first = first](int job, int thread) {
+    in_chunks(sequences, lanes[static_cast<std::size_t>(first + job)],
+              [&](const auto& chunk, const auto& positions) { work(passes[static_cast<std::size_t>(thread)], chunk, positions); });
+  });
 }
 
 }  // namespace
 
-std::vector<std::vector<float>> logprobs_of(std::vector<nn::Pass>& passes, const nn::Weights& weights,
-                                            const std::vector<const TrainExample*>& sequences, int threads) {
-  std::vector<std::vector<float>> out(sequences.size());
-  const Lanes lanes = deal(sequences);
-  share(threads, kLanes, [&](int job) {
-    const auto lane = static_cast<std::size_t>(job);
-    in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
-      passes[lane].run(weights, chunk, 1.0F, nullptr);
-      auto next = passes[lane].picked_logprobs().begin();
-      for (const std::size_t position : positions) {
-        const TrainExample& sequence = *sequences[position];
-        std::vector<float>& logp = out[position];
-        logp.assign(sequence.tokens.size(), 0.0F);
-        for (std::size_t i = 1; i < logp.size(); ++i) {
-          if (sequence.weights[i] != 0.0F) logp[i] = *next++;
-        }
+std::size_t counted(const TrainExample& sequence) {
+  if (sequence.weights.empty()) return 0;
+  return static_cast<std::size_t>(std::count_if(sequence.weights.begin() + 1, sequence.weights.end(), [](float w) { return w != 0.0F; }));
+}
+
+std::vector<std::vector<float>> zeros_for(const std::vector<const TrainExample*>& sequences) {
+  std::vector<std::vector<float>> out;
+  for (const TrainExample* sequence : sequences) out.emplace_back(sequence->tokens.size(), 0.0F);
+  return out;
+}
+
+void spread(const std::vector<const TrainExample*>& sequences, const std::vector<std::size_t>& positions, const std::vector<float>& picked,
+            std::vector<std::vector<float>>& out) {
+  auto next = picked.begin();
+  for (const std::size_t position : positions) {
+    for (std::size_t i = 1; i < out[position].size(); ++i) {
+      if (sequences[position]->weights[i] != 0.0F) out[position][i] = *next++;
+    }
+  }
+}
+
+void share_logprobs(World* world, const Lanes& lanes, std::vector<std::vector<float>>& logprobs) {
+  if (!world || world->size() == 1) return;
+  std::array<std::vector<float>, kLanes> all;
+  const auto each = [&](const auto& work) {
+    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+      std::size_t at = 0;
+      for (const std::size_t position : lanes[lane]) {
+        work(logprobs[position], all[lane], at);
+        at += logprobs[position].size();
       }
-    });
+    }
+  };
+  each([](const std::vector<float>& one, std::vector<float>& lane, std::size_t) { lane.insert(lane.end(), one.begin(), one.end()); });
+  from_all(world, [&](std::size_t lane) { return std::span<float>(all[lane]); });
+  each([](std::vector<float>& one, const std::vector<float>& lane, std::size_t at) { std::copy_n(lane.data() + at, one.size(), one.data()); });
+}
+
+std::vector<std::vector<float>> logprobs_of(std::vector<nn::Pass>& passes, const nn::Weights& weights,
+                                            const std::vector<const TrainExample*>& sequences, World* world) {
+  std::vector<std::vector<float>> out = zeros_for(sequences);
+  const Lanes lanes = deal(sequences);
+  on_lanes(passes, sequences, lanes, world, [&](nn::Pass& pass, const auto& chunk, const auto& positions) {
+    pass.run(weights, chunk, 1.0F, nullptr);
+    spread(sequences, positions, pass.picked_logprobs(), out);
   });
+  share_logprobs(world, lanes, out);
   return out;
 }
 
 std::vector<double> values_of(std::vector<nn::Pass>& passes, const nn::Weights& weights, const float* head, int hidden_size,
-                              const std::vector<const TrainExample*>& sequences, int threads) {
+                              const std::vector<const TrainExample*>& sequences, World* world) {
   std::vector<double> out(sequences.size());
   const Lanes lanes = deal(sequences);
-  share(threads, kLanes, [&](int job) {
-    const auto lane = static_cast<std::size_t>(job);
-    in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
-      const std::vector<double> values = nn::sequence_values(passes[lane], weights, head, hidden_size, chunk);
-      for (std::size_t i = 0; i < positions.size(); ++i) out[positions[i]] = values[i];
-    });
+  on_lanes(passes, sequences, lanes, world, [&](nn::Pass& pass, const auto& chunk, const auto& positions) {
+    const std::vector<double> values = nn::sequence_values(pass, weights, head, hidden_size, chunk);
+    for (std::size_t i = 0; i < positions.size(); ++i) out[positions[i]] = values[i];
   });
+  if (!world || world->size() == 1) return out;
+  std::array<std::vector<double>, kLanes> all;
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    for (const std::size_t position : lanes[lane]) all[lane].push_back(out[position]);
+  }
+  from_all(world, [&](std::size_t lane) { return std::span<double>(all[lane]); });
+  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    for (std::size_t i = 0; i < lanes[lane].size(); ++i) out[lanes[lane][i]] = all[lane][i];
+  }
   return out;
 }
 
 FrozenModel::FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const std::vector<float>& flat, int threads)
-    : layout_(layout), own_(std::make_unique<nn::Weights>(layout)), weights_(*own_), passes_(passes_for(layout, kernels)),
-      threads_(threads) {
+    : layout_(layout), own_(std::make_unique<nn::Weights>(layout, &kernels, false)), weights_(*own_),
+      passes_(passes_for(layout, kernels, threads)) {
   own_->flat.assign(flat.begin(), flat.end());
   const int parts = 4 * threads;
   share(threads, parts, [&](int part) { own_->pack(kernels, part, parts); });
 }
 
 FrozenModel::FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const nn::Weights& base, int threads)
-    : layout_(layout), weights_(base), passes_(passes_for(layout, kernels)), threads_(threads) {}
+    : layout_(layout), weights_(base), passes_(passes_for(layout, kernels, threads)) {}
 
 std::vector<std::vector<float>> FrozenModel::logprobs(const std::vector<TrainExample>& sequences) {
-  return logprobs_of(passes_, weights_, pointers_to(sequences), threads_);
+  return logprobs_of(passes_, weights_, pointers_to(sequences));
 }
 
 std::vector<double> FrozenModel::values(const std::vector<TrainExample>& sequences) {
-  return values_of(passes_, weights_, weights_.at(layout_.size), layout_.config.hidden_size, pointers_to(sequences), threads_);
+  return values_of(passes_, weights_, weights_.at(layout_.size), layout_.config.hidden_size, pointers_to(sequences));
 }
 
 }  // namespace precept

@@ -83,7 +83,7 @@ class Grpo : public Lesson {
     auto probe = Probe::make(start, reward_, reference_.get());
     if (!probe) return tl::unexpected(probe.error());
     probe_ = std::move(*probe);
-    return {};
+    return rehearse(start, longest());
   }
 
   bool done() const override { return update_ == 0 && position_.epoch >= options_.epochs; }
@@ -104,6 +104,17 @@ class Grpo : public Lesson {
   Result<std::optional<Reading>> look(BatchTrainer& trainer, std::int64_t step) override { return probe_->look(trainer, step); }
 
  private:
+  // The longest answer that a prompt that fits may get, with its prompt.
+  std::size_t longest() const {
+    int most = 2;
+    for (std::uint64_t i = 0; i < prompts_.count; ++i) {
+      const auto tokens = files_->chat.render(files_->tokenizer, prompts_.prompt(i).messages, true);
+      const int all = tokens ? static_cast<int>(tokens->size()) + grpo_.max_new_tokens : 0;
+      if (all <= limit_) most = std::max(most, all);
+    }
+    return static_cast<std::size_t>(most);
+  }
+
   // The next prompts of the order that fit the model.
   std::vector<RolloutPrompt> draw(Taught& taught) {
     std::vector<RolloutPrompt> drawn;
@@ -209,24 +220,29 @@ class Grpo : public Lesson {
     return {};
   }
 
-  // The gradient of one update on the answers at hand.
+  // The gradient of one update on the answers at hand, in one pass: a token's derivative needs its own log-probabilities, its answer's
+  // advantage, and how many tokens and answers there are.
   void learn(BatchTrainer& trainer, Taught& taught) {
     std::vector<TrainExample> examples;
-    for (const Answer& each : answers_) examples.push_back(each.example);
-    const auto logprobs = trainer.logprobs(examples);
+    std::size_t tokens = 0;
+    for (const Answer& each : answers_) {
+      examples.push_back(each.example);
+      tokens += each.rollout.size();
+    }
+    const auto logps_of = [this](std::size_t i, std::span<const float> policy) {
+      return RolloutLogps{policy, answers_[i].rollout, answers_[i].reference, answers_[i].advantage};
+    };
+    const auto logprobs = trainer.objective_gradient(examples, [&](std::size_t i, std::span<const float> policy) {
+      GrpoLoss one;
+      add_grpo_answer(grpo_, examples.size(), tokens, logps_of(i, policy), one);
+      return std::move(one.d_logp.front());
+    });
     std::vector<std::vector<float>> policy;
     for (std::size_t i = 0; i < examples.size(); ++i) policy.push_back(of_answer(examples[i], logprobs[i]));
     std::vector<RolloutLogps> logps;
-    for (std::size_t i = 0; i < examples.size(); ++i) {
-      logps.push_back({policy[i], answers_[i].rollout, answers_[i].reference, answers_[i].advantage});
-      taught.trained_tokens += static_cast<std::int64_t>(policy[i].size());
-    }
+    for (std::size_t i = 0; i < examples.size(); ++i) logps.push_back(logps_of(i, policy[i]));
+    taught.trained_tokens += static_cast<std::int64_t>(tokens);
     const GrpoLoss loss = grpo_loss(grpo_, logps);
-    for (std::size_t i = 0; i < examples.size(); ++i) {
-      std::size_t next = 0;
-      for (float& weight : examples[i].weights) weight = weight != 0 ? -loss.d_logp[i][next++] : 0.0F;
-    }
-    trainer.gradient(pointers_to(examples), 1.0F);
     taught.loss = loss.loss;
     taught.weight = static_cast<double>(taught.trained_tokens);
     taught.metrics = tally_.metrics();
@@ -276,6 +292,9 @@ Result<TrainSummary> train_grpo(const TrainOptions& options, const GrpoOptions& 
                                 const EventSink& sink) {
   if (Status fine = check(grpo); !fine) return tl::unexpected(fine.error());
   if (options.from.empty()) return bad_input("reinforcement learning needs a model to start from");
+  if (options.world.size > 1) {
+    return bad_input("reinforcement learning runs in one process", "several processes train sft, dpo and reward; --threads uses all cores here");
+  }
   Course course{"grpo", settings_of(grpo), prompts.digest, prompts.count, false, [&](const LessonStart& start) -> Result<std::unique_ptr<Lesson>> {
                   auto lesson = std::make_unique<Grpo>(start, grpo, prompts, reward);
                   if (Status ready = lesson->prepare(start); !ready) return tl::unexpected(ready.error());

@@ -8,25 +8,32 @@
 #include <mutex>
 #include <numeric>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "precept/lm/api.h"
 
 namespace precept {
 
-inline constexpr int kLanes = 4;            // gradients summed apart, then in order
+inline constexpr int kLanes = 4;            // gradients summed apart, then in order, by threads or processes
 inline constexpr int kChunkTokens = 1024;   // tokens that run through the model together
 
-// Runs work(0..jobs-1) on `threads` threads; which thread does which does not matter to the result.
-// The first exception (memory) is thrown again here.
+// Runs work(0..jobs-1) on `threads` threads, in order as they become free; which thread does which does not matter to the result.
+// Work that takes a second number is told which thread it is on, 0 .. threads - 1. The first exception (memory) is thrown again here.
 template <class Work>
 void share(int threads, int jobs, const Work& work) {
   std::atomic<int> taken{0};
   std::mutex mutex;
   std::exception_ptr thrown;
-  const auto run = [&] {
+  const auto run = [&](int thread) {
     try {
-      for (int job = taken++; job < jobs; job = taken++) work(job);
+      for (int job = taken++; job < jobs; job = taken++) {
+        if constexpr (std::is_invocable_v<const Work&, int, int>) {
+          work(job, thread);
+        } else {
+          work(job);
+        }
+      }
     } catch (...) {
       const std::lock_guard lock(mutex);
       if (!thrown) thrown = std::current_exception();
@@ -34,8 +41,8 @@ void share(int threads, int jobs, const Work& work) {
     }
   };
   std::vector<std::thread> others;
-  for (int i = 1; i < std::min(threads, jobs); ++i) others.emplace_back(run);
-  run();
+  for (int i = 1; i < std::min(threads, jobs); ++i) others.emplace_back(run, i);
+  run(0);
   for (std::thread& other : others) other.join();
   if (thrown) std::rethrow_exception(thrown);
 }

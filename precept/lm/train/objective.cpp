@@ -71,39 +71,41 @@ GrpoLoss grpo_loss(const GrpoOptions& options, const std::vector<RolloutLogps>& 
   GrpoLoss out;
   std::size_t tokens = 0;
   for (const RolloutLogps& answer : answers) tokens += answer.policy.size();
-  const double count = static_cast<double>(std::max<std::size_t>(1, tokens));
-  const double many = static_cast<double>(std::max<std::size_t>(1, answers.size()));
-  for (const RolloutLogps& answer : answers) {
-    const std::size_t n = answer.policy.size();
-    PRECEPT_CHECK(answer.rollout.size() == n && (answer.reference.empty() || answer.reference.size() == n));
-    double share = 1 / count;  // what one token counts in the loss
-    if (options.average == "sequence") share = 1 / (many * static_cast<double>(std::max<std::size_t>(1, n)));
-    if (options.average == "constant") share = 1 / (many * options.max_new_tokens);
-    std::vector<float> d(n, 0.0F);
-    for (std::size_t t = 0; t < n; ++t) {
-      const double logp = answer.policy[t];
-      const double ratio = std::exp(logp - double(answer.rollout[t]));
-      const double a = answer.advantage;
-      const double clipped = std::clamp(ratio, 1 - options.clip_low, 1 + options.clip_high);
-      const bool cut = clipped * a < ratio * a;  // the minimum is the clipped one: no gradient
-      double loss = -std::min(ratio * a, clipped * a);
-      double slope = cut ? 0.0 : -ratio * a;
-      if (!answer.reference.empty()) {
-        const double gap = double(answer.reference[t]) - logp;
-        const double k3 = std::exp(gap) - gap - 1;
-        loss += options.kl_coef * k3;
-        slope += options.kl_coef * (1 - std::exp(gap));
-        out.kl += k3 / count;
-      }
-      out.loss += share * loss;
-      d[t] = static_cast<float>(share * slope);
-      out.clipped += (cut ? 1 : 0) / count;
-      out.ratio_error = std::max(out.ratio_error, std::abs(ratio - 1));
-      out.entropy -= logp / count;
-    }
-    out.d_logp.push_back(std::move(d));
-  }
+  for (const RolloutLogps& answer : answers) add_grpo_answer(options, answers.size(), tokens, answer, out);
   return out;
+}
+
+void add_grpo_answer(const GrpoOptions& options, std::size_t answers, std::size_t tokens, const RolloutLogps& answer, GrpoLoss& out) {
+  const double count = static_cast<double>(std::max<std::size_t>(1, tokens));
+  const double many = static_cast<double>(std::max<std::size_t>(1, answers));
+  const std::size_t n = answer.policy.size();
+  PRECEPT_CHECK(answer.rollout.size() == n && (answer.reference.empty() || answer.reference.size() == n));
+  double share = 1 / count;  // what one token counts in the loss
+  if (options.average == "sequence") share = 1 / (many * static_cast<double>(std::max<std::size_t>(1, n)));
+  if (options.average == "constant") share = 1 / (many * options.max_new_tokens);
+  std::vector<float> d(n, 0.0F);
+  for (std::size_t t = 0; t < n; ++t) {
+    const double logp = answer.policy[t];
+    const double ratio = std::exp(logp - double(answer.rollout[t]));
+    const double a = answer.advantage;
+    const double clipped = std::clamp(ratio, 1 - options.clip_low, 1 + options.clip_high);
+    const bool cut = clipped * a < ratio * a;  // the minimum is the clipped one: no gradient
+    double loss = -std::min(ratio * a, clipped * a);
+    double slope = cut ? 0.0 : -ratio * a;
+    if (!answer.reference.empty()) {
+      const double gap = double(answer.reference[t]) - logp;
+      const double k3 = std::exp(gap) - gap - 1;
+      loss += options.kl_coef * k3;
+      slope += options.kl_coef * (1 - std::exp(gap));
+      out.kl += k3 / count;
+    }
+    out.loss += share * loss;
+    d[t] = static_cast<float>(share * slope);
+    out.clipped += (cut ? 1 : 0) / count;
+    out.ratio_error = std::max(out.ratio_error, std::abs(ratio - 1));
+    out.entropy -= logp / count;
+  }
+  out.d_logp.push_back(std::move(d));
 }
 
 }  // namespace precept

@@ -73,6 +73,8 @@ struct GrpoLoss {
 //   "token"     over all tokens of the batch (DAPO)
 //   "constant"  sum over tokens / (answers * max_new_tokens) (Dr. GRPO: no favour to short or long answers)
 GrpoLoss grpo_loss(const GrpoOptions& options, const std::vector<RolloutLogps>& answers);
+// Of one answer among `answers` with `tokens` in all: adds its part to `out`, d_logp included. grpo_loss is the sum of these.
+void add_grpo_answer(const GrpoOptions& options, std::size_t answers, std::size_t tokens, const RolloutLogps& answer, GrpoLoss& out);
 
 // log(1 / (1 + exp(-x))) without overflow.
 double log_sigmoid(double x);

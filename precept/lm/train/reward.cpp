@@ -166,7 +166,9 @@ Result<TrainSummary> train_reward(const TrainOptions& options, const RewardOptio
   if (options.from.empty()) return bad_input("a reward model needs a model to start from");
   Course course{"reward", nlohmann::json{{"center", reward.center}, {"held_out", held_out.digest}}.dump(), pairs.digest, pairs.count, true,
                 [&](const LessonStart& start) -> Result<std::unique_ptr<Lesson>> {
-                  return std::make_unique<Rewards>(start, reward, pairs, held_out, longest_sequence(start.options, start.subject.layout.config));
+                  const int limit = longest_sequence(start.options, start.subject.layout.config);
+                  if (Status fits = rehearse(start, longest_of(pairs, limit)); !fits) return tl::unexpected(fits.error());
+                  return std::make_unique<Rewards>(start, reward, pairs, held_out, limit);
                 }};
   return run_course(options, course, sink);
 }

@@ -8,6 +8,7 @@
 
 #include "precept/core/digest.h"
 #include "precept/core/io.h"
+#include "precept/core/whole_file.h"
 #include "precept/lm/train/course.h"
 
 namespace precept {
@@ -17,10 +18,6 @@ constexpr const char* kFormat = "precept-train-state-2";
 constexpr std::size_t kDigestSize = 64;
 
 std::string path_of(const std::string& folder) { return folder + "/train.state"; }
-
-void append(std::string& bytes, const std::vector<float>& values) {
-  bytes.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
-}
 
 bool take(std::string_view& bytes, std::size_t count, std::vector<float>& values) {
   if (bytes.size() / sizeof(float) < count) return false;
@@ -107,17 +104,20 @@ Status save_state(const std::string& folder, const TrainState& state) {
       {"steps", s.steps}, {"seen", s.examples}, {"truncated", s.truncated}, {"tokens", s.tokens},
       {"trained_tokens", s.trained_tokens}, {"seconds", s.seconds},
       {"parameters", state.optimizer.master.size()}, {"losses", state.losses.size()}};
-  std::string bytes = head.dump() + "\n";
-  bytes.reserve(bytes.size() + sizeof(float) * (3 * state.optimizer.master.size() + state.good.size()) +
-                2 * sizeof(float) * state.losses.size() + kDigestSize);
-  append(bytes, state.optimizer.master);
-  append(bytes, state.optimizer.mean);
-  append(bytes, state.optimizer.square);
-  append(bytes, state.losses);
-  append(bytes, state.weights);
-  append(bytes, state.good);
-  bytes += sha256(bytes);
-  return write_file(path_of(folder), bytes);
+  // Piece by piece: a copy of all that would be the most memory of the whole run.
+  WholeFile file(path_of(folder));
+  Sha256 digest;
+  const auto write = [&](std::string_view bytes) {
+    digest.update(bytes);
+    file.write(bytes);
+  };
+  write(head.dump() + "\n");
+  for (const std::vector<float>* floats : {&state.optimizer.master, &state.optimizer.mean, &state.optimizer.square, &state.losses,
+                                           &state.weights, &state.good}) {
+    write({reinterpret_cast<const char*>(floats->data()), floats->size() * sizeof(float)});
+  }
+  file.write(digest.finish());
+  return file.finish();
 }
 
 Result<std::optional<TrainState>> load_state(const std::string& folder, const std::string& fingerprint,

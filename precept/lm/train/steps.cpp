@@ -122,13 +122,22 @@ class Steps {
   Status keep(std::int64_t step, bool resumable) {
     due_ = due_ || (options_.checkpoint_every > 0 && step % options_.checkpoint_every == 0);
     if (!resumable) return {};
-    if (options_.stop && options_.stop()) {
+    if (asked_to_stop()) {
       if (Status saved = save(); !saved) return saved;
       return failed(fmt::format("stopped on request after step {}", step), "the same command goes on from there");
     }
     if (!due_) return {};
     due_ = false;
     return save();
+  }
+
+  // Where one of several processes is asked, all stop.
+  bool asked_to_stop() const {
+    const bool mine = options_.stop && options_.stop();
+    World* world = trainer_.world();
+    if (!world || world->size() == 1) return mine;
+    const std::vector<std::string> all = world->gather(mine ? "1" : "0");
+    return std::find(all.begin(), all.end(), "1") != all.end();
   }
 
   // Asks the guards. At the end a broken limit counts at once.
@@ -173,7 +182,7 @@ class Steps {
     });
   }
 
-  Status save() const { return options_.state.empty() ? Status() : save_state(options_.state, state_); }
+  Status save() const { return options_.state.empty() || options_.world.rank > 0 ? Status() : save_state(options_.state, state_); }
 
   const TrainOptions& options_;
   Lesson& lesson_;

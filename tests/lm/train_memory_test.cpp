@@ -1,0 +1,271 @@
+// What saves memory in a training pass changes no bit: activations that are computed again, one pass where an objective took two,
+// examples that share a row. And the loss never holds all logits.
+#include <gtest/gtest.h>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <new>
+
+#include "precept/core/rng.h"
+#include "precept/lm/nn/llama.h"
+#include "precept/lm/train/adamw.h"
+#include "precept/lm/train/batch_trainer.h"
+#include "precept/lm/train/lora.h"
+#include "precept/lm/train/objective.h"
+#include "tests/lm/lora_support.h"
+#include "tests/support/variations.h"
+
+namespace precept {
+namespace {
+
+using Bits = std::vector<float>;
+
+LlamaConfig small() {
+  LlamaConfig config;
+  config.vocab_size = 61;
+  config.hidden_size = 24;
+  config.intermediate_size = 40;
+  config.num_hidden_layers = 3;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.head_dim = 6;
+  config.max_position_embeddings = 512;
+  config.tie_word_embeddings = true;
+  return config;
+}
+
+std::vector<TrainExample> random_examples(const std::vector<int>& lengths, std::uint64_t seed = 8) {
+  Rng rng({seed, 0, 0, 0});
+  std::vector<TrainExample> examples;
+  for (const int length : lengths) {
+    TrainExample example;
+    for (int i = 0; i < length; ++i) {
+      example.tokens.push_back(std::int32_t(rng.below(61)));
+      example.weights.push_back(rng.chance(0.3) ? 0.0F : float(0.25 + rng.uniform()));
+    }
+    examples.push_back(std::move(example));
+  }
+  return examples;
+}
+
+std::vector<const nn::Kernels*> tables() {
+  std::vector<const nn::Kernels*> all{&nn::kernels()};
+  if (nn::bf16_kernels()) all.push_back(nn::bf16_kernels());
+  return all;
+}
+
+struct Model {
+  Model(const LlamaConfig& config, const nn::Kernels& with) : layout(config), kernels(with), weights(layout, &with) {
+    Rng rng({7, 0, 0, 0});
+    for (const nn::Param& param : layout.params) {
+      for (std::size_t i = 0; i < param.size(); ++i) weights.flat[param.offset + i] = round_to_bf16(float((param.cols ? 0.0 : 1.0) + 0.3 * rng.normal()));
+    }
+    weights.pack(with);
+  }
+  Bits gradient(const std::vector<TrainExample>& examples, const nn::PassOptions& options, const nn::LoraWeights* lora = nullptr) const {
+    Bits out(lora ? lora->flat.size() : layout.size, 0.0F);
+    nn::Pass pass(layout, kernels, lora, options);
+    pass.run(weights, pointers_to(random_examples({9, 30}, 3)), 0.5F, out.data());  // buffers hold something else first
+    pass.run(weights, pointers_to(examples), 0.5F, out.data());
+    return out;
+  }
+  nn::Layout layout;
+  const nn::Kernels& kernels;
+  nn::Weights weights;
+};
+
+bool same_bits(const Bits& a, const Bits& b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0; }
+
+TEST(ActivationCheckpointing, GivesTheSameBitsForEveryDecoder) {
+  const auto examples = random_examples({5, 75, 31, 2});
+  for (const nn::Kernels* kernels : tables()) {
+    for (const Variation& variation : variations(small())) {
+      const Model model(variation.config, *kernels);
+      const Bits kept = model.gradient(examples, {});
+      EXPECT_TRUE(same_bits(kept, model.gradient(examples, {.recompute = true}))) << kernels->name << " " << variation.name;
+      EXPECT_TRUE(std::any_of(kept.begin(), kept.end(), [](float g) { return g != 0.0F; }));
+    }
+  }
+}
+
+TEST(ActivationCheckpointing, GivesTheSameBitsWithAnAdapter) {
+  const auto examples = random_examples({5, 75, 31});
+  for (const nn::Kernels* kernels : tables()) {
+    const Model model(small(), *kernels);
+    const LoraConfig config = lora_test::all_targets(4, 8);
+    const nn::LoraLayout layout(model.layout.config, *lora_targets(config, model.layout.config));
+    nn::LoraWeights lora(layout, true);
+    Rng rng({5, 0, 0, 0});
+    for (float& value : lora.flat) value = float(0.2 * rng.normal());
+    lora.pack(*kernels);
+    EXPECT_TRUE(same_bits(model.gradient(examples, {}, &lora), model.gradient(examples, {.recompute = true}, &lora))) << kernels->name;
+  }
+}
+
+// One gradient of the derivatives of an objective, by two passes and by one. Some derivatives are 0, of one example all.
+TEST(Objective, InOnePassGivesTheBitsOfTwo) {
+  for (const nn::Kernels* kernels : tables()) {
+    const Model model(small(), *kernels);
+    auto examples = random_examples({40, 130, 31, 2, 90});
+    for (TrainExample& example : examples) {
+      for (float& weight : example.weights) weight = weight != 0.0F ? 1.0F : 0.0F;
+    }
+    const auto derivative = [](std::size_t example, float logp) { return example == 2 || logp < -6.0F ? 0.0F : std::exp(0.1F * logp); };
+    nn::Pass two(model.layout, *kernels);
+    Bits expected(model.layout.size, 0.0F);
+    two.run(model.weights, pointers_to(examples), 1.0F, nullptr);
+    const Bits logps = two.picked_logprobs();
+    auto weighted = examples;
+    std::size_t next = 0, zeros = 0;
+    for (std::size_t e = 0; e < weighted.size(); ++e) {
+      for (std::size_t i = 1; i < weighted[e].weights.size(); ++i) {
+        if (weighted[e].weights[i] == 0.0F) continue;
+        weighted[e].weights[i] = derivative(e, logps[next++]);
+        zeros += weighted[e].weights[i] == 0.0F;
+      }
+    }
+    EXPECT_GT(zeros, 0U);
+    two.run(model.weights, pointers_to(weighted), 1.0F, expected.data());
+    for (const bool recompute : {false, true}) {
+      nn::Pass one(model.layout, *kernels, nullptr, {.recompute = recompute});
+      Bits got(model.layout.size, 0.0F);
+      one.run_objective(
+          model.weights, pointers_to(examples),
+          [&](std::span<const float> logp, std::span<float> weight) {
+            std::size_t at = 0;
+            for (std::size_t e = 0; e < examples.size(); ++e) {
+              for (std::size_t i = 1; i < examples[e].weights.size(); ++i) {
+                if (examples[e].weights[i] != 0.0F) weight[at] = derivative(e, logp[at]), ++at;
+              }
+            }
+          },
+          got.data());
+      EXPECT_TRUE(same_bits(got, expected)) << kernels->name << recompute;
+      EXPECT_EQ(one.picked_logprobs(), logps) << kernels->name;
+    }
+  }
+}
+
+// Several examples in one row of positions: each one's log-probabilities have the bits that it has alone, whatever lies beside it.
+TEST(Packing, ExamplesInOneRowDoNotSeeEachOther) {
+  for (const nn::Kernels* kernels : tables()) {
+    for (const Variation& variation : variations(small())) {
+      const Model model(variation.config, *kernels);
+      nn::Pass pass(model.layout, *kernels);
+      const auto examples = random_examples({17, 64, 3, 90});
+      pass.run(model.weights, pointers_to(examples), 1.0F, nullptr);
+      const Bits together = pass.picked_logprobs();
+      Bits apart;
+      for (const TrainExample& example : examples) {
+        pass.run(model.weights, {&example}, 1.0F, nullptr);
+        apart.insert(apart.end(), pass.picked_logprobs().begin(), pass.picked_logprobs().end());
+      }
+      EXPECT_TRUE(same_bits(together, apart)) << kernels->name << " " << variation.name;
+    }
+  }
+}
+
+// The loss by blocks of rows is that of all logits at once: its bits forwards; backwards the head's sums run in another order.
+TEST(Loss, ByBlocksOfRowsIsThatOfAllLogits) {
+  const Model model(small(), nn::kernels());
+  const auto examples = random_examples({300, 120});
+  nn::Pass blocks(model.layout, model.kernels, nullptr, {.loss_rows = 7}), all(model.layout, model.kernels, nullptr, {.full_logits = true});
+  const nn::LossSum a = blocks.run(model.weights, pointers_to(examples), 1.0F, nullptr), b = all.run(model.weights, pointers_to(examples), 1.0F, nullptr);
+  EXPECT_EQ(blocks.picked_logprobs(), all.picked_logprobs());
+  EXPECT_EQ(a.loss, b.loss);
+  const Bits one = model.gradient(examples, {.loss_rows = 7}), other = model.gradient(examples, {.full_logits = true});
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < one.size(); ++i) {
+    difference += (double(one[i]) - other[i]) * (double(one[i]) - other[i]);
+    size += double(other[i]) * other[i];
+  }
+  EXPECT_LT(std::sqrt(difference / size), 1e-5);
+}
+
+// A batch is summed over chunks and lanes: however many threads and whatever is kept, the same bits; and up to rounding the gradient of
+// all examples at once.
+TEST(Accumulation, ThreadsAndCheckpointingChangeNoBit) {
+  const nn::Layout layout(small());
+  const auto examples = random_examples({200, 150, 100, 300, 250, 60, 10, 90, 400, 33, 500, 450, 280, 170, 310});
+  Model model(small(), nn::kernels());
+  std::vector<Bits> updated;
+  for (const auto& [threads, recompute] : {std::pair{1, false}, {2, false}, {3, true}, {4, false}, {7, true}}) {
+    TrainOptions options;
+    options.precision = "fp32";
+    options.activation_checkpointing = recompute;
+    BatchTrainer trainer(options, layout, nullptr, threads);
+    AdamW optimizer;
+    optimizer.master.assign(model.weights.flat.begin(), model.weights.flat.end());
+    optimizer.mean.assign(layout.size, 0.0F);
+    optimizer.square.assign(layout.size, 0.0F);
+    trainer.take(optimizer.master);
+    trainer.rehearse(500);
+    for (int step = 0; step < 2; ++step) {
+      trainer.gradient(pointers_to(examples), 1e-3F);
+      trainer.update(optimizer, 1e-3, 1.0);
+    }
+    updated.push_back(optimizer.master);
+    if (updated.size() == 1) {
+      trainer.take({model.weights.flat.begin(), model.weights.flat.end()});
+      trainer.gradient(pointers_to(examples), 1.0F);
+      Bits whole(layout.size, 0.0F);
+      nn::Pass(layout, nn::kernels()).run(model.weights, pointers_to(examples), 1.0F, whole.data());
+      double squares = 0;
+      for (const float g : whole) squares += double(g) * g;
+      EXPECT_NEAR(trainer.gradient_norm() / std::sqrt(squares), 1.0, 1e-5);
+    }
+  }
+  for (const Bits& other : updated) EXPECT_TRUE(same_bits(other, updated.front()));
+}
+
+// --- memory fails at once or never ---
+
+std::size_t address_space() {
+  std::ifstream status("/proc/self/statm");
+  std::size_t pages = 0;
+  status >> pages;
+  return pages * static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+void allow(std::size_t more) {
+  const rlimit limit{address_space() + more, RLIM_INFINITY};
+  ::setrlimit(RLIMIT_AS, &limit);
+}
+
+// In a process of its own, where the longest example has 3,000 tokens: 0 if memory that is too little is found out before the first
+// step, and memory that suffices then suffices for the longest batch.
+int limited(std::size_t before, std::size_t after) {
+  const nn::Layout layout(small());
+  TrainOptions options;
+  options.precision = "fp32";
+  BatchTrainer trainer(options, layout, nullptr, 1);
+  trainer.take(std::vector<float>(layout.size, 0.01F));
+  const auto examples = random_examples({20, 3000, 900, 700, 10});
+  allow(before);
+  try {
+    trainer.rehearse(3000);
+  } catch (const std::bad_alloc&) {
+    return 1;
+  }
+  allow(after);
+  try {
+    trainer.gradient(pointers_to(examples), 1.0F);
+  } catch (const std::bad_alloc&) {
+    return 2;
+  }
+  return 0;
+}
+
+TEST(RehearsalDeathTest, FindsOutAtOnceOrNever) {
+  if (!std::ifstream("/proc/self/statm")) GTEST_SKIP() << "no /proc";
+  constexpr std::size_t kMuch = std::size_t{1} << 30, kLittle = std::size_t{20} << 20;
+  EXPECT_EXIT(::_exit(limited(kLittle, kMuch)), testing::ExitedWithCode(1), "");  // scores of 3,000 x 3,000 alone take 36 MB
+  EXPECT_EXIT(::_exit(limited(kMuch, kLittle / 10)), testing::ExitedWithCode(0), "");
+}
+
+}  // namespace
+}  // namespace precept

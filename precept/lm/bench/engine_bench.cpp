@@ -8,6 +8,7 @@
 
 #include "precept/core/rng.h"
 #include "precept/lm/bench/bench.h"
+#include "precept/lm/infer/device.h"
 #include "precept/lm/infer/engine.h"
 #include "precept/lm/nn/row_kernels.h"
 
@@ -84,6 +85,7 @@ BenchReport::Decode decode(Runs& runs, const BenchOptions& o, const LlamaConfig&
   BenchReport::Decode d;
   d.sequences = sequences;
   d.seconds = whole.seconds - prefill;
+  d.prompt_seconds = prefill;
   d.tokens_per_s = static_cast<double>(whole.new_tokens - sequences) / d.seconds;
   d.share_of_gemm_roof = d.tokens_per_s * 2 * products(c, true) / 1e9 / roof.gemm_gflops;
   const double bytes = o.precision == "fp32" ? 4 : 2;
@@ -119,6 +121,7 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   EngineOptions engine;
   engine.threads = options.threads;
   engine.precision = options.precision;
+  engine.device = options.device;
   engine.max_batch = 512;
   int most = 1;
   for (const int n : options.sequences) most = std::max(most, n);
@@ -128,10 +131,13 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   if (!model) return tl::unexpected(model.error());
 
   say(events, "measuring the machine");
-  report.roof = measure_roof(options.precision, options.threads);
+  const nn::Precision precision = options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16;
+  const Result<Roof> roof = options.device == "cpu" ? measure_roof(options.precision, options.threads) : infer::measure_device(options.device, precision);
+  if (!roof) return tl::unexpected(roof.error());
+  report.roof = *roof;
   report.parameters = static_cast<std::int64_t>(products(*config, true));
   report.precision = options.precision;
-  report.kernels = nn::row_kernels(options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16).name;
+  report.kernels = options.device == "cpu" ? nn::row_kernels(precision).name : options.device;
   report.threads = options.threads > 0 ? options.threads : static_cast<int>(std::thread::hardware_concurrency());
   Runs runs(**model);
   runs.go(1, 16, 2);

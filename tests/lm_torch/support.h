@@ -113,9 +113,10 @@ inline void expect_close(const Answers& a, const Answers& b, double tolerance, b
   }
 }
 
-// fp32: the same sums in another order, some tens of products deep; scores add up to 6 log-probs.
-constexpr double kTolerance = 1e-3;
-// bf16: factors are rounded to 8 bits on both sides, and here the results of products too.
-constexpr double kBf16Tolerance = 0.6;
+// fp32: the same sums in another order, some tens of products deep; scores add up to 6 log-probs. Seen on torch-cpu: 9e-6.
+constexpr double kTolerance = 1e-4;
+// bf16: factors are rounded to 8 bits on both sides, and here the results of products too. Seen on torch-cpu: 0.08 of a token,
+// 0.2 of a score.
+constexpr double kBf16Tolerance = 0.4;
 
 }  // namespace precept::torch_test

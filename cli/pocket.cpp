@@ -100,7 +100,7 @@ std::string fenced(const std::string& program) { return "```python\n" + program 
 
 // Tasks as `precept solve` takes them, or what teaches to answer as it asks.
 Result<int> write_tasks(PocketTasksOptions options) {
-  if (const Status fine = check_fields(fields_of(options)); !fine) return tl::unexpected(fine.error());
+  if (const Status fine = check_fields(fields_of(options), true); !fine) return tl::unexpected(fine.error());
   const auto split = options.split == "train" ? pocket::Split::kTrain : pocket::Split::kHeldOut;
   std::string lines;
   for (int i = 0; i < options.count; ++i) {

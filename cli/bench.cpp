@@ -35,7 +35,9 @@ Json to_json(const BenchReport& report) {
                       {"tokens_per_s", d.tokens_per_s},
                       {"share_of_gemm_roof", d.share_of_gemm_roof},
                       {"share_of_memory_roof", d.share_of_memory_roof},
-                      {"memory_gbps", d.memory_gbps}});
+                      {"memory_gbps", d.memory_gbps},
+                      {"seconds", d.seconds},
+                      {"prompt_seconds", d.prompt_seconds}});
   }
   return {{"roof", to_json(report.roof)},
           {"decode", decode},
@@ -176,6 +178,7 @@ void add_engine(CLI::App& bench, Context& context) {
   command->add_option("--prompt", options->prompt, "tokens of each prompt")->capture_default_str()->check(CLI::Range(2, 7000));
   command->add_option("--tokens", options->tokens, "new tokens of each sequence")->capture_default_str()->check(CLI::Range(1, 1000));
   command->add_option("--prefill", options->prefill, "tokens of the prompts of the prefill measurement")->capture_default_str()->check(CLI::Range(2, 8000));
+  command->add_option("--device", options->device, kDeviceHelp)->capture_default_str();
   command->add_option("--save", options->save, "keep the random checkpoint in this folder");
   add_json_option(*command, *common);
   command->callback([&context, options, common] {

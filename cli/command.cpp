@@ -46,8 +46,9 @@ void add_engine_options(CLI::App& command, CommonOptions& options) {
   command.add_option("--batch", options.batch, kBatchHelp)->capture_default_str()->check(CLI::Range(1, 4096));
   command.add_option("--precision", options.precision, kModelPrecisionHelp)->capture_default_str()->check(CLI::IsMember({"auto", "bf16", "fp32"}));
   command.add_option("--weights", options.weights, kWeightsHelp)->capture_default_str()->check(CLI::IsMember({"auto", "int8"}));
-  command.add_option("--cache-mb", options.cache_mb, kCacheHelp)->capture_default_str()->check(CLI::Range(1, 10'000'000));
+  command.add_option("--cache-mb", options.cache_mb, kCacheHelp)->capture_default_str()->check(CLI::Range(0, 10'000'000));
   command.add_option("--memory-mb", options.memory_mb, kMemoryHelp)->capture_default_str()->check(CLI::Range(0, 10'000'000));
+  command.add_option("--device", options.device, kDeviceHelp)->capture_default_str();
 }
 
 EngineOptions engine_options(const CommonOptions& options) {
@@ -56,6 +57,7 @@ EngineOptions engine_options(const CommonOptions& options) {
   engine.max_batch = options.batch;
   engine.precision = options.precision;
   engine.weights = options.weights;
+  engine.device = options.device;
   engine.cache_bytes = std::int64_t{options.cache_mb} << 20;
   engine.memory_bytes = std::int64_t{options.memory_mb} << 20;
   return engine;

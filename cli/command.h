@@ -51,7 +51,8 @@ struct CommonOptions {
   int threads = 0;
   int batch = 64;
   std::string precision = "auto", weights = "auto";
-  int cache_mb = 512;
+  int cache_mb = 0;
+  std::string device = "cpu";
   int memory_mb = 0;
   bool json = false;
 };
@@ -78,7 +79,7 @@ inline constexpr const char* kModelPrecisionHelp =
     "of the model's products, keys and values: bf16, fp32, or auto (bf16 where its weights are bf16)";
 inline constexpr const char* kWeightsHelp =
     "of the model: auto (as they are), or int8 (matrices rounded to 8 bits: half of bf16's memory, another model with other answers)";
-inline constexpr const char* kCacheHelp = "MB of memory for keys and values (changes no result)";
+inline constexpr const char* kCacheHelp = "MB of memory for keys and values; 0: 512, on a GPU most of what is free (changes no result)";
 inline constexpr const char* kMemoryHelp = "MB of memory for weights, cache and activations together; 0: no such bound (changes no result)";
 inline FieldRule threads_rule() { return beside(between(0, 1024)); }
 inline FieldRule batch_rule() { return beside(between(1, 4096)); }
@@ -90,8 +91,9 @@ void visit_engine(CommonOptions& o, Visit& visit) {
   visit("batch", o.batch, kBatchHelp, batch_rule());
   visit("precision", o.precision, kModelPrecisionHelp, one_of({"auto", "bf16", "fp32"}));
   visit("weights", o.weights, kWeightsHelp, one_of({"auto", "int8"}));
-  visit("cache_mb", o.cache_mb, kCacheHelp, beside(between(1, 1e7)));
+  visit("cache_mb", o.cache_mb, kCacheHelp, beside(between(0, 1e7)));
   visit("memory_mb", o.memory_mb, kMemoryHelp, beside(between(0, 1e7)));
+  visit("device", o.device, kDeviceHelp);
 }
 
 // For unsigned values: CLI11 alone reads -1 as the largest number.

@@ -9,9 +9,11 @@
 #include "cli/lm_library.h"
 #include "cli/pocket_build.h"
 #include "precept/core/io.h"
+#include "precept/feedback/solve.h"
 #include "worlds/pocket/documents.h"
 #include "worlds/pocket/oracle.h"
 #include "worlds/pocket/rules.h"
+#include "worlds/pocket/tasks.h"
 
 namespace precept {
 namespace {
@@ -29,6 +31,23 @@ void for_each_field(PocketPromptsOptions& o, Visit visit) {
   visit("split", o.split, "train or held-out");
   visit("count", o.count, "prompts");
   visit("seed", o.seed, "seed");
+}
+
+struct PocketTasksOptions {
+  std::string out;
+  std::string form = "tasks";
+  std::string split = "train";
+  int count = 200;
+  std::uint64_t seed = 1;
+};
+
+template <class Visit>
+void for_each_field(PocketTasksOptions& o, Visit visit) {
+  visit("out", o.out, "file to write (default: stdout)");
+  visit("form", o.form, "tasks (HumanEval's shape), sft (right answers) or pairs (right before nearly right)", one_of({"tasks", "sft", "pairs"}));
+  visit("split", o.split, "train or held-out: the numbers that tasks are about are never in both", one_of({"train", "held-out"}));
+  visit("count", o.count, "tasks", between(1, 1e6));
+  visit("seed", o.seed, "seed", any_seed());
 }
 
 Status put(const std::string& path, const std::string& text) {
@@ -77,6 +96,39 @@ Result<int> write_corpus(const PocketPromptsOptions& options) {
   return 0;
 }
 
+std::string fenced(const std::string& program) { return "```python\n" + program + "```"; }
+
+// Tasks as `precept solve` takes them, or what teaches to answer as it asks.
+Result<int> write_tasks(PocketTasksOptions options) {
+  if (const Status fine = check_fields(fields_of(options), true); !fine) return tl::unexpected(fine.error());
+  const auto split = options.split == "train" ? pocket::Split::kTrain : pocket::Split::kHeldOut;
+  std::string lines;
+  for (int i = 0; i < options.count; ++i) {
+    const pocket::TinyTask tiny = pocket::make_task(split, options.seed, static_cast<std::uint64_t>(i));
+    const CodeTask task{tiny.id, tiny.prompt, tiny.entry_point, tiny.solution, tiny.test, 0};
+    const std::string right = fenced(pocket::function_of(tiny, tiny.solution));
+    nlohmann::ordered_json line;
+    if (options.form == "tasks") {
+      line = {{"task_id", task.id}, {"prompt", task.prompt}, {"entry_point", task.entry_point}, {"canonical_solution", task.canonical_solution}, {"test", task.test}};
+      lines += line.dump() + "\n";
+      continue;
+    }
+    line["prompt"] = asked_for(task)[0].content;
+    if (options.form == "sft") {
+      line["completion"] = right;
+      lines += line.dump() + "\n";
+      continue;
+    }
+    line["chosen"] = right;
+    for (const std::string& body : tiny.wrong) {
+      line["rejected"] = fenced(pocket::function_of(tiny, body));
+      lines += line.dump() + "\n";
+    }
+  }
+  if (const auto written = put(options.out, lines); !written) return tl::unexpected(written.error());
+  return 0;
+}
+
 // A constitution whose principles are the world's rules in the wordings of one split.
 Result<int> write_rules(const PocketPromptsOptions& options) {
   if (options.split != "train" && options.split != "held-out") {
@@ -112,6 +164,10 @@ void add_pocket(CLI::App& app, Context& context) {
   };
   add_writer("prompts", "write prompts of the world as JSONL", write_prompts);
   add_writer("corpus", "write documents of the pretraining corpus as JSONL (--split is ignored)", write_corpus);
+  CLI::App* tasks_command = pocket->add_subcommand("tasks", "write tiny programming tasks as JSONL, for precept solve and the trainers");
+  const auto tasks_options = std::make_shared<PocketTasksOptions>();
+  add_fields(*tasks_command, *tasks_options);
+  tasks_command->callback([&context, tasks_options] { context.action = [tasks_options] { return write_tasks(*tasks_options); }; });
   add_writer("rules", "write the rules of the world, worded for one split, as a constitution (--count is ignored)", write_rules);
 }
 

@@ -50,6 +50,7 @@ struct Session {
   Result<std::unique_ptr<Model>> open(const std::string& folder) const {
     EngineOptions engine;
     engine.threads = options.threads;
+    engine.device = options.device;
     engine.max_batch = options.batch;
     return lm.open_checkpoint(folder, engine);
   }

@@ -33,6 +33,7 @@ struct QuickstartOptions {
   int rl_epochs = 3;                    // passes over the prompts
   double rl_lr = 1e-4;
   double rl_kl = 0.02;
+  std::string device = "cpu";           // of the loop and the evaluations; training is the CPU's
   int threads = 0;                      // 0: all cores; changes no result
   int batch = 64;                       // sequences decoded together; changes no result
 };
@@ -58,6 +59,7 @@ void for_each_field(QuickstartOptions& o, Visit visit) {
   visit("rl_epochs", o.rl_epochs, "passes over the prompts in reinforcement learning", between(1, 1000));
   visit("rl_lr", o.rl_lr, "highest learning rate of reinforcement learning", above(0, 10));
   visit("rl_kl", o.rl_kl, "of the distance to the fine-tuned model in reinforcement learning", between(0, 1000));
+  visit("device", o.device, kDeviceHelp);
   visit("threads", o.threads, "threads; 0: all cores (changes no result)", beside(between(0, 1024)));
   visit("batch", o.batch, "sequences decoded together (changes no result)", beside(between(1, 4096)));
 }

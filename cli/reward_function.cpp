@@ -70,6 +70,16 @@ Result<std::unique_ptr<Rewarder>> Rewarder::make(const LmApi& lm, const RewardTe
     identity += " reward model " + rewarder->reward_model_->digest();
     sources.push_back({std::make_shared<ReadRewardModel>(*rewarder->reward_model_), {terms.reward_model_weight}});
   }
+  if (!terms.tasks.empty()) {
+    auto tasks = load_code_tasks(terms.tasks);
+    if (!tasks) return tl::unexpected(tasks.error());
+    auto sandbox = Sandbox::open();
+    if (!sandbox) return tl::unexpected(sandbox.error());
+    rewarder->tasks_ = std::move(*tasks);
+    rewarder->sandbox_.emplace(std::move(*sandbox));
+    identity += " tasks " + digest_of(rewarder->tasks_) + " " + code_runner_digest();
+    sources.push_back({std::make_shared<CodeReward>(rewarder->tasks_, *rewarder->sandbox_, code_limits(), nullptr, nullptr), {terms.tests_weight}});
+  }
   if (terms.length_weight != 0 || terms.format_weight != 0 || terms.rule_weight != 0) {
     sources.push_back({std::make_shared<TextReward>(terms.text), {terms.length_weight, terms.format_weight, terms.rule_weight}});
   }
@@ -78,7 +88,8 @@ Result<std::unique_ptr<Rewarder>> Rewarder::make(const LmApi& lm, const RewardTe
   rewarder->mix_.emplace(std::move(*mix));
   RewardTerms copy = terms;
   for (const Field& field : fields_of(copy)) {
-    if (std::string_view(field.name) != "reward_model") identity += std::string(" ") + field.name + " " + toml_value(field.value());
+    const std::string_view name(field.name);  // what they hold counts, not where it lies
+    if (name != "reward_model" && name != "tasks" && (name != "tests_weight" || !terms.tasks.empty())) identity += std::string(" ") + field.name + " " + toml_value(field.value());
   }
   rewarder->digest_ = sha256(identity);
   return rewarder;

@@ -6,6 +6,7 @@
 #include "cli/open_model.h"
 #include "precept/constitution/constitution.h"
 #include "precept/core/fields.h"
+#include "precept/feedback/code_reward.h"
 #include "precept/feedback/reward_source.h"
 #include "precept/feedback/text_reward.h"
 #include "precept/lm/api.h"
@@ -17,6 +18,8 @@ struct RewardTerms {
   bool judge_verdicts = false;
   std::string reward_model;        // folder
   double reward_model_weight = 1;  // where one is given
+  std::string tasks;               // programming tasks, whose tests are a reward
+  double tests_weight = 1;         // where they are given
   double length_weight = 0, format_weight = 0, rule_weight = 0;
   TextRewardOptions text;
 };
@@ -28,6 +31,8 @@ void for_each_field(RewardTerms& o, Visit visit) {
   visit("judge_verdicts", o.judge_verdicts, "of the judge only its verdict counts, 1 or 0, not the probability");
   visit("reward_model", o.reward_model, "folder of a reward model (precept train reward)");
   visit("reward_model_weight", o.reward_model_weight, "what the reward model counts", weight);
+  visit("tasks", o.tasks, "programming tasks with tests (HumanEval's shape): the prompts, asked as precept solve asks, and a reward for programs that pass");
+  visit("tests_weight", o.tests_weight, "what passing the tests of --tasks counts: 1 or 0", weight);
   visit("length_weight", o.length_weight, "what length counts: 0 up to --most-tokens, then less", weight);
   visit("format_weight", o.format_weight, "what form counts: 1 for an answer that is whole", weight);
   visit("rule_weight", o.rule_weight, "what the rule of phrases counts: 1 where it is kept", weight);
@@ -50,6 +55,8 @@ class Rewarder {
   Templates templates_;
   std::unique_ptr<Model> judge_;
   std::unique_ptr<RewardModel> reward_model_;
+  std::vector<CodeTask> tasks_;
+  std::optional<Sandbox> sandbox_;
   std::optional<RewardMix> mix_;
   std::string digest_;
 };

@@ -34,8 +34,7 @@ void for_each_field(SolveCommand& o, Visit visit) {
   visit("run", o.common.run, kRunHelp, beside());
   visit("k", o.k, "of pass@k and pass^k, several separated by commas; none above --samples (changes no result)", beside());
   for_each_field(o.solve, visit);
-  visit("threads", o.common.threads, kThreadsHelp, threads_rule());
-  visit("batch", o.common.batch, kBatchHelp, batch_rule());
+  visit_engine(o.common, visit);
   for_each_field(o.endpoint, visit);
 }
 
@@ -132,8 +131,7 @@ Result<int> run_solve(const SolveCommand& command, const EventSink& events) {
   if (!sandbox) return pass(sandbox.error());
 
   OpenOptions open;
-  open.engine.threads = common.threads;
-  open.engine.max_batch = common.batch;
+  open.engine = engine_options(common);
   open.endpoint = command.endpoint;
   open.events = events;
   auto meter = open_meter(command.endpoint, {common.model}, common.run, events);

@@ -8,6 +8,7 @@
 #include "cli/rl_stages.h"
 #include "cli/train_command.h"
 #include "precept/core/io.h"
+#include "precept/feedback/solve.h"
 
 namespace precept {
 namespace {
@@ -33,11 +34,25 @@ void for_each_field(GrpoCommand& o, Visit visit) {
   visit("batch", o.common.batch, kBatchHelp, batch_rule());
 }
 
+// The tasks of --tasks, asked as `precept solve` asks them; else a prompts file.
+Result<std::vector<Prompt>> prompts_of(GrpoCommand& options) {
+  std::string& file = options.common.prompts;
+  if (options.reward.tasks.empty()) {
+    if (file.empty() && options.run.empty()) return bad_input("no prompts are given", "give --prompts FILE, --tasks FILE or --run DIR");
+    if (file.empty()) file = options.run + "/prompts.jsonl";
+    return load_prompts(file);
+  }
+  if (!file.empty()) return bad_input("--tasks are prompts themselves", "give --tasks or --prompts, not both");
+  const auto tasks = load_code_tasks(options.reward.tasks);
+  if (!tasks) return tl::unexpected(tasks.error());
+  std::vector<Prompt> prompts;
+  for (const CodeTask& task : *tasks) prompts.push_back({task.id, asked_for(task), {}});
+  return prompts;
+}
+
 Result<int> grpo(GrpoCommand options, const EventSink& events) {
   CommonOptions& common = options.common;
-  if (common.prompts.empty() && options.run.empty()) return bad_input("no prompts are given", "give --prompts FILE or --run DIR");
-  if (common.prompts.empty()) common.prompts = options.run + "/prompts.jsonl";
-  const auto prompts = load_prompts(common.prompts);
+  const auto prompts = prompts_of(options);
   if (!prompts) return tl::unexpected(prompts.error());
   if (const Status ready = prepare(options, "rl"); !ready) return tl::unexpected(ready.error());
   const auto lm = lm_library();

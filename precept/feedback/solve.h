@@ -74,6 +74,9 @@ void for_each_field(SolveOptions& o, Visit visit) {
 
 enum class Strategy { kOne, kRestart, kPersist, kSummary };
 const char* strategy_name(Strategy strategy);
+// How a model is asked for a task's program (without `completion`): what to train on to be measured here.
+Conversation asked_for(const CodeTask& task);
+
 // In the order given, each once. kBadInput for unknown names, and for combinations with `completion` that make no sense.
 Result<std::vector<Strategy>> strategies_of(const SolveOptions& options);
 std::uint64_t budget_of(const SolveOptions& options, const std::vector<Strategy>& strategies);

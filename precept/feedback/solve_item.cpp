@@ -217,6 +217,8 @@ void TokenCount::add(const Usage& usage) {
   first_ = false;
 }
 
+Conversation asked_for(const CodeTask& task) { return {{"user", kAsk + task.prompt + (task.prompt.back() == '\n' ? "```" : "\n```")}}; }
+
 GenerateRequest first_request(const SolveOptions& options, const CodeTask& task) {
   GenerateRequest request;
   request.raw = options.completion;
@@ -224,7 +226,7 @@ GenerateRequest first_request(const SolveOptions& options, const CodeTask& task)
     request.messages = {{"user", task.prompt}};
     request.sampling.stop.assign(std::begin(kStops), std::end(kStops));
   } else {
-    request.messages = {{"user", kAsk + task.prompt + (task.prompt.back() == '\n' ? "```" : "\n```")}};
+    request.messages = asked_for(task);
   }
   request.sampling.temperature = options.temperature;
   request.sampling.top_p = options.top_p;

@@ -34,7 +34,11 @@ struct SharedTokens {
 struct EngineOptions {
   int threads = 0;                                       // 0: all cores
   int max_batch = 64;                                    // sequences decoded together
-  std::int64_t cache_bytes = std::int64_t{512} << 20;    // memory of the key/value cache
+  // What computes: "cpu"; "cuda" or "cuda:N", a GPU; "torch-cpu", libtorch on the processor, for tests. Those three need a build
+  // with PRECEPT_TORCH. Results differ from device to device by rounding.
+  std::string device = "cpu";
+  // Memory of the key/value cache. 0: 512 MiB; on a GPU 90% of what weights and activations leave free.
+  std::int64_t cache_bytes = 0;
   // Of weights, cache and activations together; what weights and activations leave bounds the cache too. 0: no such bound.
   std::int64_t memory_bytes = 0;
   // Of the products' factors, and of keys and values; sums are fp32. "bf16", "fp32", or "auto": bf16 for checkpoints whose
@@ -113,7 +117,8 @@ struct TrainOptions {
   std::function<bool()> stop;    // asked after every step; true keeps the state and ends with an Error
 };
 
-// What `precision` means, for every command that has it as an option.
+// What `device` and `precision` mean, for every command that has them as options.
+inline constexpr const char* kDeviceHelp = "what generates: cpu, or a GPU: cuda, cuda:N (a build with libtorch; docs/gpu.md)";
 inline constexpr const char* kPrecisionHelp = "factors of the products: bf16, fp32, or auto (bf16 where the processor has it)";
 
 struct TrainSummary {

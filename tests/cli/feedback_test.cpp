@@ -64,6 +64,17 @@ TEST_F(Feedback, PairsTrainARewardModelAndAPolicy) {
   EXPECT_NE(slurp(path("rl/metrics.jsonl")).find("guard_truth"), std::string::npos);
 }
 
+// Tasks are asked as `solve` asks them; their tests are a term of the reward.
+TEST_F(Feedback, UnitTestsAreARewardOfReinforcementLearning) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  ASSERT_EQ(run("pocket tasks --count 8 --out tiny.jsonl").code, 0);
+  const Ran rl = run("train grpo --quiet --json --model pocket --tasks tiny.jsonl --judge-weight 0 --prompts-per-step 4 --samples 2 --max-new-tokens 12"
+                     " --panel 0 --epochs 1 --out code");
+  ASSERT_EQ(rl.code, 0) << rl.err << rl.out;
+  EXPECT_EQ(json(rl)["steps"], 2);
+  EXPECT_NE(slurp(path("code/metrics.jsonl")).find("\"reward_tests\",\"step\":2"), std::string::npos);
+}
+
 TEST_F(Feedback, PairsThatAreNoneAreRefusedByNumber) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
   for (const char* line : {R"({"prompt":"a","chosen":"b"})", R"({"prompt":5,"chosen":"b","rejected":"c"})", R"({"chosen":"x","rejected":"y"})",
@@ -73,6 +84,8 @@ TEST_F(Feedback, PairsThatAreNoneAreRefusedByNumber) {
     expect_error(run("train dpo --data pairs.jsonl --out d"), 2, "pairs.jsonl:2:");
   }
   expect_error(run("train grpo --model pocket --prompts few.jsonl --judge-weight 0 --out x"), 2, "nothing to reward");
+  expect_error(run("train grpo --model pocket --tasks few.jsonl --prompts few.jsonl --out x"), 2, "--tasks are prompts themselves");
+  expect_error(run("train grpo --model pocket --tasks none.jsonl --out x"), 2, "none.jsonl");
   expect_error(run("train grpo --model pocket --prompts few.jsonl --reward-model none --out x"), 2);
   expect_error(run("train dpo --loss hinge --data pairs.jsonl --out d"), 2, "--loss");
 }

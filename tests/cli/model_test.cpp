@@ -77,6 +77,12 @@ TEST_F(ModelCommand, FoldersAreShardedAndComplete) {
   for (const char* model : {"parts", "wide", "back"}) EXPECT_EQ(run("generate --model " + std::string(model) + ask).out, expected) << model;
 }
 
+TEST_F(ModelCommand, ADeviceThatThereIsNot) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  expect_error(run("generate --model pocket --prompt hi --device abacus"), 2, "there is no device \"abacus\"");
+  expect_error(run("generate --model pocket --prompt hi --device cuda:99"), 2, "cuda");
+}
+
 // The same weights in another file are the same model, to the bit; and so they are after the way back.
 TEST_F(ModelCommand, ConvertedModelsAnswerAlike) {
   PRECEPT_SKIP_WITHOUT_ENGINE();

@@ -1,5 +1,7 @@
 // precept solve from the command line.
 
+#include <sstream>
+
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/program.h"
@@ -76,6 +78,34 @@ TEST_F(SolveCommandTest, WithoutASandboxNothingIsBegun) {
                       "unshare --user --map-root-user sh -c 'echo 0 > /proc/sys/user/max_user_namespaces; exec \"$@\"' sh");
   expect_error(ran, 3, "no sandbox can be built here");
   EXPECT_FALSE(std::filesystem::exists(path("r")));
+}
+
+// The tiny tasks of the pocket world: what the trainers learn from answers what `solve` asks.
+TEST_F(SolveCommandTest, PocketTasksAreSolvedByTheirOwnAnswers) {
+  ASSERT_EQ(run("pocket tasks --split held-out --count 8 --seed 3 --out pocket.jsonl").code, 0);
+  ASSERT_EQ(run("pocket tasks --split held-out --count 8 --seed 3 --form pairs --out pairs.jsonl").code, 0);
+  const Ran sft = run("pocket tasks --split held-out --count 8 --seed 3 --form sft");
+  ASSERT_EQ(sft.code, 0) << sft.err;
+  std::string right, wrong, before;
+  std::istringstream examples(sft.out), pairs(slurp(path("pairs.jsonl")));
+  for (std::string line; std::getline(examples, line);) {
+    const auto example = nlohmann::json::parse(line);
+    right += nlohmann::json{{"match", example["prompt"]}, {"reply", example["completion"]}}.dump() + "\n";
+  }
+  for (std::string line; std::getline(pairs, line);) {
+    const auto pair = nlohmann::json::parse(line);
+    EXPECT_NE(pair["chosen"], pair["rejected"]);
+    wrong += nlohmann::json{{"match", pair["prompt"]}, {"reply", pair["rejected"]}}.dump() + "\n";
+  }
+  put("right.jsonl", right);
+  put("wrong.jsonl", wrong);
+  for (const auto& [name, passes] : {std::pair("right", 1.0), std::pair("wrong", 0.0)}) {
+    const Ran ran = run("solve --quiet --tasks pocket.jsonl --time-limit 300 --json --model scripted:" + std::string(name) + ".jsonl --run " + name);
+    ASSERT_EQ(ran.code, 0) << ran.err;
+    EXPECT_EQ(nlohmann::json::parse(ran.out)["strategies"][0]["pass_at"]["1"]["value"], passes) << ran.out;
+  }
+  expect_error(run("pocket tasks --form poems"), 2, "poems");
+  expect_error(run("pocket tasks --count 0"), 2, "--count");
 }
 
 }  // namespace

@@ -47,6 +47,26 @@ TEST(EngineOpen, NamesTensorsThatDoNotFit) {
             std::string::npos);
 }
 
+// Whatever was built in and wherever this runs; where there is a GPU, "cuda" opens.
+TEST(EngineOpen, DevicesThatThereAreNot) {
+  const Checkpoint checkpoint(engine_test::shape_of(32, 2, 2, 1, 16, 48, false));
+  const auto refusal = [&](const std::string& device) {
+    const auto model = precept_lm_api()->open_checkpoint(checkpoint.folder.path(), {.device = device});
+    if (model) return std::string("(opened)");
+    EXPECT_EQ(model.error().kind, ErrorKind::kBadInput);
+    EXPECT_FALSE(model.error().hint.empty());
+    return model.error().message();
+  };
+  for (const std::string device : {"", "gpu", "cuda:", "cuda:x", "cuda:123", "CPU"}) {
+    EXPECT_EQ(refusal(device), "there is no device \"" + device + "\"");
+  }
+  const std::string cuda = refusal("cuda:99");
+  EXPECT_TRUE(cuda.find("there is no libprecept_lm_torch.so") != std::string::npos || cuda.find("there is no device cuda:99") != std::string::npos ||
+              cuda.find("no CUDA device") != std::string::npos)
+      << cuda;
+  EXPECT_EQ(refusal("cpu"), "(opened)");
+}
+
 TEST(EngineOpen, TruncatedFiles) {
   for (const char* file : {"model.safetensors", "config.json", "tokenizer.json", "chat.json"}) {
     error_after([file](Checkpoint& c) {

@@ -22,6 +22,7 @@ struct BenchOptions {
   std::string shape = "135m";  // pocket, 135m, 360m or 1b (random weights), or a checkpoint's folder
   std::string precision = "bf16", weights = "auto";  // see EngineOptions
   int threads = 0;             // 0: all cores
+  std::string device = "cpu";  // see EngineOptions; the roofs are then that device's
   std::vector<int> sequences = {1, 8, 32, 64};
   int prompt = 128, tokens = 64;  // of each sequence: tokens of its prompt, and new ones
   int prefill = 512;              // tokens of the prompts of the prefill measurement
@@ -38,12 +39,13 @@ struct BenchReport {
     double share_of_memory_roof = 0;
     double memory_gbps = 0;
     double seconds = 0;
+    double prompt_seconds = 0;         // what the prompts and the first new tokens took before
   };
   Roof roof;
   std::vector<Decode> decode;
   double prefill_tokens_per_s = 0, prefill_share_of_gemm_roof = 0;
   std::int64_t parameters = 0;  // that multiply; the head's included
-  std::string precision, weights, kernels;
+  std::string precision, weights, kernels;  // kernels: of the CPU, or the device
   int threads = 0;
 };
 

@@ -1,5 +1,6 @@
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include <unistd.h>
@@ -8,6 +9,7 @@
 
 #include "precept/core/rng.h"
 #include "precept/lm/bench/roof.h"
+#include "precept/lm/infer/device.h"
 #include "precept/lm/infer/engine.h"
 #include "precept/lm/nn/row_kernels.h"
 
@@ -49,7 +51,7 @@ class Runs {
   };
   // With `between`, some steps are followed by a pass over memory, which is not part of the time.
   struct Between {
-    MemoryRoof& memory;
+    MemoryRoof* memory;
     double bytes = 0, seconds = 0;
   };
   Took go(int count, int prompt, int tokens, Between* between = nullptr) {
@@ -71,7 +73,7 @@ class Runs {
       if (between == nullptr || step % kStepsBetween != 0) continue;
       took.seconds += since(start);
       std::this_thread::sleep_for(kRest);
-      between->seconds += between->memory.read();
+      between->seconds += between->memory->read();
       between->bytes += static_cast<double>(MemoryRoof::kBytes);
       std::this_thread::sleep_for(kRest);
       start = Clock::now();
@@ -91,18 +93,19 @@ class Runs {
   std::uint64_t item_ = 0;
 };
 
-BenchReport::Decode decode(Runs& runs, MemoryRoof& memory, const BenchOptions& o, const LlamaConfig& c, const Roof& roof, int sequences) {
+BenchReport::Decode decode(Runs& runs, MemoryRoof* memory, const BenchOptions& o, const LlamaConfig& c, const Roof& roof, int sequences) {
   // What the same requests take up to their first new token is taken off; the least of some tries, since others may run.
   double prefill = 1e300;
   for (int i = 0; i < 2; ++i) prefill = std::min(prefill, runs.go(sequences, o.prompt, 1).seconds);
   Runs::Between between{memory};
-  const Runs::Took whole = runs.go(sequences, o.prompt, o.tokens + 1, &between);
+  const Runs::Took whole = runs.go(sequences, o.prompt, o.tokens + 1, memory != nullptr ? &between : nullptr);
   BenchReport::Decode d;
   d.sequences = sequences;
   d.seconds = whole.seconds - prefill;
+  d.prompt_seconds = prefill;
   d.tokens_per_s = static_cast<double>(whole.new_tokens - sequences) / d.seconds;
   d.share_of_gemm_roof = d.tokens_per_s * 2 * products(c, true) / 1e9 / roof.gemm_gflops;
-  d.memory_gbps = between.bytes / between.seconds / 1e9;
+  d.memory_gbps = memory != nullptr ? between.bytes / between.seconds / 1e9 : roof.memory_gbps;
   const double bytes = o.precision == "fp32" ? 4 : 2;
   const double context = o.prompt + 0.5 * o.tokens, steps_per_s = d.tokens_per_s / sequences;
   const double cache = 2.0 * c.num_key_value_heads * c.head_dim * c.num_hidden_layers * context * sequences;
@@ -138,6 +141,7 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   engine.threads = options.threads;
   engine.precision = options.precision;
   engine.weights = options.weights;
+  engine.device = options.device;
   engine.max_batch = 512;
   int most = 1;
   for (const int n : options.sequences) most = std::max(most, n);
@@ -147,14 +151,18 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   if (!model) return tl::unexpected(model.error());
 
   say(events, "measuring the machine");
-  report.roof = measure_roof(options.precision, options.threads);
+  const nn::Precision precision = options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16;
+  const Result<Roof> roof = options.device == "cpu" ? measure_roof(options.precision, options.threads) : infer::measure_device(options.device, precision);
+  if (!roof) return tl::unexpected(roof.error());
+  report.roof = *roof;
   report.parameters = static_cast<std::int64_t>(products(*config, true));
   report.precision = options.precision;
   report.weights = options.weights;
-  report.kernels = nn::row_kernels(options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16).name;
+  report.kernels = options.device == "cpu" ? nn::row_kernels(precision).name : options.device;
   report.threads = all_threads(options.threads);
   Runs runs(**model);
-  MemoryRoof memory(all_threads(options.threads));
+  std::optional<MemoryRoof> memory;  // of this machine, not of a device
+  if (options.device == "cpu") memory.emplace(all_threads(options.threads));
   runs.go(1, 16, 2);
   say(events, "prompts");
   Runs::Took prompts = runs.go(8, options.prefill, 1);
@@ -164,7 +172,7 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   report.prefill_share_of_gemm_roof = report.prefill_tokens_per_s * 2 * products(*config, false) / 1e9 / report.roof.gemm_gflops;
   for (const int n : options.sequences) {
     say(events, fmt::format("{} sequences", n));
-    report.decode.push_back(decode(runs, memory, options, *config, report.roof, n));
+    report.decode.push_back(decode(runs, memory ? &*memory : nullptr, options, *config, report.roof, n));
   }
   return report;
 }

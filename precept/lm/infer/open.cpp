@@ -1,6 +1,5 @@
 #include <filesystem>
 #include <map>
-#include <thread>
 
 #include <fmt/format.h>
 
@@ -8,6 +7,7 @@
 #include "precept/core/digest.h"
 #include "precept/lm/gguf_tokenizer.h"
 #include "precept/lm/infer/cpu_backend.h"
+#include "precept/lm/infer/device.h"
 #include "precept/lm/infer/engine.h"
 
 namespace precept::infer {
@@ -51,19 +51,6 @@ Status check_names(const std::vector<AdapterSource>& adapters) {
   return {};
 }
 
-// Bytes for keys and values under all bounds; refuses a budget that holds no cache worth the name.
-Result<std::int64_t> cache_bytes(const EngineOptions& options, const Weights& weights, int threads) {
-  if (options.memory_bytes <= 0) return options.cache_bytes;
-  const LlamaConfig& c = weights.config;
-  const std::int64_t taken = weights.bytes() + CpuBackend::scratch_bytes(c, weights.precision, threads);
-  const std::int64_t least = std::int64_t{64} * nn::kBlockTokens * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * 2 * 4;
-  if (options.memory_bytes < taken + least) {
-    return bad_input(fmt::format("{} MB of memory are too few: weights and activations take {} MB", options.memory_bytes >> 20, taken >> 20),
-                     fmt::format("give it at least {} MB", ((taken + least) >> 20) + 1), weights.path);
-  }
-  return std::min(options.cache_bytes, options.memory_bytes - taken);
-}
-
 // Models have spare rows of embeddings, but few.
 Status check_vocabulary(const TokenizerFiles& files, const LlamaConfig& config, const std::string& file) {
   const int tokens = files.tokenizer.size();
@@ -94,22 +81,19 @@ Result<Opened> folders_of(const std::string& opened) {
   return Opened{*base, opened};
 }
 
-int threads_of(const EngineOptions& options) {
-  if (options.threads > 0) return std::min(options.threads, 256);
-  return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
 }  // namespace
 
 Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const EngineOptions& options) {
   if (Status fine = check_names(options.adapters); !fine) return tl::unexpected(fine.error());
   if (Status fine = check_precision(options.precision); !fine) return tl::unexpected(fine.error());
   if (Status fine = check_weights(options.weights); !fine) return tl::unexpected(fine.error());
+  if (Status fine = check_device(options.device); !fine) return tl::unexpected(fine.error());
+  const bool eight = options.weights == "int8";
+  if (eight && on_torch(options)) return bad_input("the device " + options.device + " has no 8-bit weights", "leave out --weights int8, or use --device cpu");
   const Result<Opened> folders = folders_of(opened);
   if (!folders) return tl::unexpected(folders.error());
   const std::string& folder = folders->base;
-  const bool eight = options.weights == "int8";
-  Result<Weights> weights = load_weights(folder, options.precision, options.pack_bytes, eight ? Eight::kYes : Eight::kNo);
+  Result<Weights> weights = load_weights(folder, options.precision, on_torch(options) ? 0 : options.pack_bytes, eight ? Eight::kYes : Eight::kNo);
   if (!weights) return tl::unexpected(weights.error());
   const bool gguf = weights->gguf.has_value();
   Result<TokenizerFiles> files = gguf ? tokenizer_files_of(*weights->gguf) : load_tokenizer_files(folder);
@@ -142,11 +126,9 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
   }
   if (eight) info.digest = sha256("int8:" + info.digest);
   parts.end_tokens.push_back(config.eos_token_id);
-  const int threads = threads_of(options);
-  const Result<std::int64_t> cache = cache_bytes(options, *weights, threads);
-  if (!cache) return tl::unexpected(cache.error());
-  auto backend = std::make_unique<CpuBackend>(std::move(*weights), threads, *cache, choices);
-  return std::make_unique<Engine>(std::move(parts), std::move(backend), options);
+  auto backend = open_backend(std::move(*weights), options, choices);
+  if (!backend) return tl::unexpected(backend.error());
+  return std::make_unique<Engine>(std::move(parts), std::move(*backend), options);
 }
 
 }  // namespace precept::infer

@@ -1,0 +1,34 @@
+#pragma once
+// How libprecept_lm reaches libprecept_lm_torch, the optional library that computes with libtorch: on GPUs, and for its
+// tests on the CPU. It is opened with dlopen when a device asks for it. No header here but the *_tensors.h ones needs torch.
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "precept/core/result.h"
+#include "precept/lm/bench/bench.h"
+#include "precept/lm/infer/backend.h"
+#include "precept/lm/infer/weights.h"
+
+namespace precept::infer {
+
+inline constexpr int kTorchApiVersion = 1;
+
+// A device is "cuda", "cuda:N" or "torch-cpu".
+struct TorchApi {
+  int version = kTorchApiVersion;
+  // Bytes of memory that are free there; 0: not known. kBadInput where this machine or this libtorch has no such device.
+  Result<std::int64_t> (*free_bytes)(const std::string& device);
+  // Bytes of activations that a step takes at most.
+  std::int64_t (*scratch_bytes)(const LlamaConfig& config, nn::Precision precision, const std::string& device);
+  // Products of large square matrices, and copies of memory that no cache holds (bytes read and written).
+  Result<Roof> (*measure_roof)(const std::string& device, nn::Precision precision);
+  // Copies the weights, which should not be packed, to the device; they are not needed afterwards. `cache_bytes`: of keys and
+  // values; at least one block is made. `choices`: tokens that may be picked, the first ones. `threads`: of torch-cpu.
+  Result<std::unique_ptr<Backend>> (*open)(const Weights& weights, const std::string& device, int threads, std::int64_t cache_bytes, int choices);
+};
+
+}  // namespace precept::infer
+
+extern "C" const precept::infer::TorchApi* precept_lm_torch_api();

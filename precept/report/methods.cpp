@@ -22,7 +22,11 @@ std::string rate_cell(const Estimate& e) {
 
 std::string change_cell(const PooledChange& change, std::optional<double> p) {
   if (!change.p) return "<td class=\"r\">\u2013</td>";
-  return fmt::format("<td class=\"r\">{}<span class=\"sub\">{}</span></td>", html::points(change.difference), html::p_value(p));
+  // The interval below the value: side by side they would make the table wider than the page.
+  const std::string text = html::points(change.difference);
+  const std::size_t at = text.find(" [");
+  const std::string interval = at == std::string::npos ? "" : text.substr(at + 1) + "<br>";
+  return fmt::format("<td class=\"r\">{}<span class=\"sub\">{}{}</span></td>", text.substr(0, at), interval, html::p_value(p));
 }
 
 std::string millions(std::int64_t n) { return fmt::format("{:.2f} M", static_cast<double>(n) / 1e6); }
@@ -82,8 +86,8 @@ std::string plots(const MethodsReportInput& input) {
 std::string table(const MethodsReportInput& input) {
   std::string out =
       "<section id=\"numbers\"><h2>The numbers</h2>\n<div class=\"scroll\"><table class=\"methods\"><thead><tr><th>method</th><th class=\"r\">violation rate</th>"
-      "<th class=\"r\">helpfulness</th><th class=\"r\">over-refusal</th><th class=\"r\">violations, against the first</th>"
-      "<th class=\"r\">help, against the first</th><th class=\"r\">passes of a run</th></tr></thead><tbody>\n";
+      "<th class=\"r\">helpfulness</th><th class=\"r\">over-refusal</th><th class=\"r\">violations against<br>the first</th>"
+      "<th class=\"r\">help against<br>the first</th><th class=\"r\">passes<br>of a run</th></tr></thead><tbody>\n";
   const MethodReport* first = nullptr;
   for (const MethodReport& m : input.methods) {
     if (!m.base && !first) first = &m;
@@ -174,10 +178,10 @@ std::string render_methods_report(const MethodsReportInput& input) {
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>" +
       title + "</title>\n<style>\n" + section::style() +
-      ".clouds { display: grid; grid-template-columns: minmax(0, 3fr) minmax(0, 2fr); gap: 1.5rem 2rem; align-items: start; }\n"
+      ".clouds { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 1.5rem 2rem; align-items: start; }\n"
       ".clouds .chart { max-width: none; } .leader { stroke: var(--soft); stroke-width: 1; }\n"
       "svg.cloud .point-name { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }\n"
-      "table.methods td:first-child { min-width: 11rem; } td.share { min-width: 8rem; vertical-align: middle; } .notes { font-size: .92rem; padding-left: 1.1rem; }\n"
+      "table.methods td:first-child { min-width: 9rem; } td.share { min-width: 8rem; vertical-align: middle; } .notes { font-size: .92rem; padding-left: 1.1rem; }\n"
       "@media screen and (max-width: 60rem) { .clouds { grid-template-columns: minmax(0, 1fr); } }\n"
       "</style>\n</head>\n<body>\n<header>\n<p class=\"eyebrow\">Precept</p>\n<h1>" + title + "</h1>\n";
   if (!facts.empty()) out += "<p class=\"meta\">" + facts + "</p>\n";

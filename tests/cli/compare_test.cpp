@@ -105,7 +105,7 @@ TEST_F(Compare, EndToEndAndKilled) {
   EXPECT_GT(summary["methods"][2]["spent"]["trained"], summary["methods"][1]["spent"]["trained"]);
   const std::string report = slurp(path("whole/report.html"));
   EXPECT_NE(report.find("Supervised"), std::string::npos);
-  EXPECT_EQ(report.find("http"), std::string::npos) << "the report asks the network for nothing";
+  EXPECT_EQ(report.find("://"), std::string::npos) << "the report asks the network for nothing";
 
   int landed = 0;
   for (int delay = 300; landed < 6; delay = delay * 5 / 3) {

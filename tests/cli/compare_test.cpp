@@ -108,7 +108,7 @@ TEST_F(Compare, EndToEndAndKilled) {
   EXPECT_EQ(report.find("://"), std::string::npos) << "the report asks the network for nothing";
 
   int landed = 0;
-  for (int delay = 300; landed < 6; delay = delay * 5 / 3) {
+  for (int delay = 300; landed < 4; delay = delay * 5 / 3) {
     const pid_t child = start(command("killed"));
     std::this_thread::sleep_for(std::chrono::milliseconds(delay));
     int status = 0;

@@ -10,11 +10,10 @@
 #include "cli/locate.h"
 #include "cli/metrics_log.h"
 #include "cli/rl_stages.h"
-#include "cli/train_set.h"
+#include "cli/sl_stages.h"
 #include "precept/checkpoint/save.h"
 #include "precept/core/io.h"
 #include "precept/evaluate/json.h"
-#include "precept/revise/export.h"
 #include "worlds/pocket/oracle.h"
 
 namespace precept {
@@ -95,24 +94,13 @@ Result<std::string> supervised(Rounds& r) {
   auto store = RunStore::open(r.path("sl"), revise_recipe(loop, r.constitution, (*model)->info(), (*model)->info()));
   if (!store) return tl::unexpected(store.error());
   if (const Status set = store->set_items(items_of(r.prompts)); !set) return tl::unexpected(set.error());
-  const auto revised = revise(r.constitution, loop, **model, **model, *store, r.events);
-  if (!revised) return tl::unexpected(revised.error());
-  std::string lines;
-  const auto counts = export_run(*store, {}, [&](std::string_view line) {
-    lines += line;
-    return true;
-  });
-  if (!counts) return tl::unexpected(counts.error());
-  if (const Status written = write_file(r.path("sl/sft.jsonl"), lines); !written) return tl::unexpected(written.error());
+  const auto looped = run_loop_stage(r.constitution, loop, **model, **model, *store, r.path("sl/sft.jsonl"), r.events);
+  if (!looped) return tl::unexpected(looped.error());
   model->reset();
-  const auto files = load_tokenizer_files(r.base);
-  if (!files) return tl::unexpected(files.error());
-  const auto set = load_sft_set(r.path("sl/sft.jsonl"), *files);
-  if (!set) return tl::unexpected(set.error());
   TrainCommand command = command_for(r, r.base, out, r.options.sl_epochs, r.options.sl_lr);
   command.train.guard.on = false;  // the panel looks at what it makes
   if (const Status ready = prepare(command, "sl"); !ready) return tl::unexpected(ready.error());
-  const auto trained = r.lm.train(command.train, *set, r.tee("sft"));
+  const auto trained = run_sft_stage(r.lm, command.train, r.path("sl/sft.jsonl"), r.tee("sft"));
   if (!trained) return tl::unexpected(trained.error());
   forget_state(command);
   return out;

@@ -36,6 +36,7 @@ void add_revise(CLI::App& app, Context& context);
 void add_export(CLI::App& app, Context& context);
 void add_label(CLI::App& app, Context& context);
 void add_align(CLI::App& app, Context& context);
+void add_compare(CLI::App& app, Context& context);
 void add_train(CLI::App& app, Context& context);
 void add_eval(CLI::App& app, Context& context);
 void add_solve(CLI::App& app, Context& context);

@@ -55,6 +55,7 @@ void add_commands(CLI::App& app, Context& context) {
   add_export(app, context);
   add_label(app, context);
   add_align(app, context);
+  add_compare(app, context);
   add_train(app, context);
   add_eval(app, context);
   add_solve(app, context);

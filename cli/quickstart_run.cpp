@@ -11,15 +11,14 @@
 #include "cli/interrupt.h"
 #include "cli/keep_constitution.h"
 #include "cli/locate.h"
-#include "cli/matching_tokenizer.h"
 #include "cli/metrics_log.h"
 #include "cli/model_card.h"
 #include "cli/open_model.h"
 #include "cli/pocket_judge.h"
 #include "cli/rl_stages.h"
 #include "cli/run_report.h"
+#include "cli/sl_stages.h"
 #include "cli/time_log.h"
-#include "cli/train_set.h"
 #include "precept/checkpoint/save.h"
 #include "precept/constitution/recipe.h"
 #include "precept/core/io.h"
@@ -27,7 +26,6 @@
 #include "precept/evaluate/familiarity.h"
 #include "precept/evaluate/judge.h"
 #include "precept/report/summary_json.h"
-#include "precept/revise/export.h"
 #include "precept/revise/summary.h"
 #include "worlds/pocket/oracle.h"
 
@@ -137,25 +135,11 @@ Status run_loop(Session& s, Model& model) {
   if (const auto kept = keep_familiarity(s.out, model, true, sample_texts(s.prompts), s.prompts.size(), s.events); !kept) {
     return kept;
   }
-  const auto result = revise(s.constitution, loop_options(s.options), model, model, *s.store, s.events);
-  if (!result) return tl::unexpected(result.error());
-  if (result->failed > 0) {
-    return failed(std::to_string(result->failed) + " items failed, the first: " + result->first_failure, "run the same command again to retry them");
-  }
-  std::string lines;
-  const auto counts = export_run(*s.store, {}, [&](std::string_view line) {
-    lines += line;
-    return true;
-  });
-  if (!counts) return tl::unexpected(counts.error());
-  return write_file(s.path("sft.jsonl"), lines);
+  const auto looped = run_loop_stage(s.constitution, loop_options(s.options), model, model, *s.store, s.path("sft.jsonl"), s.events);
+  return looped ? all_finished(*looped) : tl::unexpected(looped.error());
 }
 
 Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics) {
-  const auto files = load_matching_tokenizer(base_folder);
-  if (!files) return tl::unexpected(files.error());
-  const auto set = load_sft_set(s.path("sft.jsonl"), *files);
-  if (!set) return tl::unexpected(set.error());
   TrainCommand command;
   TrainOptions& options = command.train;
   options.from = base_folder;
@@ -170,7 +154,7 @@ Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics)
   options.threads = s.options.threads;
   options.stop = interrupted;
   if (const Status watched = add_panel(command, s.options.constitution, s.prompts); !watched) return watched;
-  const auto summary = s.lm.train(options, *set, metrics.tee("sft", s.events));
+  const auto summary = run_sft_stage(s.lm, options, s.path("sft.jsonl"), metrics.tee("sft", s.events));
   if (!summary) return tl::unexpected(summary.error());
   std::error_code ignored;
   fs::remove_all(options.state, ignored);  // resumable no more: the checkpoint is there

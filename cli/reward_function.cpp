@@ -45,7 +45,8 @@ RolloutReward read(const Reward& reward, const RewardMix& mix) {
 }  // namespace
 
 Result<std::unique_ptr<Rewarder>> Rewarder::make(const LmApi& lm, const RewardTerms& terms, const std::string& judge, const OpenOptions& open,
-                                                 Constitution constitution) {
+                                                 Constitution constitution,
+                                                 const std::function<std::unique_ptr<Model>(std::unique_ptr<Model>)>& around) {
   auto rewarder = std::make_unique<Rewarder>();
   rewarder->constitution_ = std::move(constitution);
   auto templates = resolve_templates(rewarder->constitution_);
@@ -58,7 +59,7 @@ Result<std::unique_ptr<Rewarder>> Rewarder::make(const LmApi& lm, const RewardTe
     options.scores = true;
     auto opened = open_model(judge, options);
     if (!opened) return tl::unexpected(opened.error());
-    rewarder->judge_ = std::move(*opened);
+    rewarder->judge_ = around ? around(std::move(*opened)) : std::move(*opened);
     identity += " judge " + rewarder->judge_->info().digest;
     sources.push_back({std::make_shared<JudgeReward>(*rewarder->judge_, rewarder->constitution_, rewarder->templates_,
                                                      terms.judge_verdicts ? JudgeWorth::kVerdict : JudgeWorth::kProbability), {terms.judge_weight}});

@@ -1,6 +1,7 @@
 #pragma once
 // From options to the reward of reinforcement learning: which terms, what they count, and the models behind them.
 
+#include <functional>
 #include <memory>
 
 #include "cli/open_model.h"
@@ -44,9 +45,10 @@ void for_each_field(RewardTerms& o, Visit visit) {
 // What a reward is computed with; it must outlive the function that is made of it.
 class Rewarder {
  public:
-  // `judge` is a model URI, opened when the judge counts.
+  // `judge` is a model URI, opened when the judge counts; `around`, if any, is then put round it.
   static Result<std::unique_ptr<Rewarder>> make(const LmApi& lm, const RewardTerms& terms, const std::string& judge, const OpenOptions& open,
-                                                Constitution constitution);
+                                                Constitution constitution,
+                                                const std::function<std::unique_ptr<Model>(std::unique_ptr<Model>)>& around = {});
   RewardFunction function();
   const std::string& digest() const { return digest_; }  // of everything that decides a reward
 

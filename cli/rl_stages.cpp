@@ -27,10 +27,11 @@ Result<TrainSummary> run_grpo_stage(const LmApi& lm, TrainCommand& command, cons
   open.engine.threads = command.train.threads;
   open.engine.max_batch = stage.batch;
   open.events = events;
-  const auto rewarder = Rewarder::make(lm, stage.reward, stage.judge.empty() ? command.model : stage.judge, open, *constitution);
+  const auto rewarder = Rewarder::make(lm, stage.reward, stage.judge.empty() ? command.model : stage.judge, open, *constitution, stage.around_judge);
   if (!rewarder) return tl::unexpected(rewarder.error());
   if (const Status added = add_panel(command, stage.constitution_file, prompts); !added) return tl::unexpected(added.error());
-  return lm.train_grpo(command.train, stage.grpo, prompt_set(prompts, (*rewarder)->digest()), (*rewarder)->function(), events);
+  const RewardFunction rewards = stage.around_rewards ? stage.around_rewards((*rewarder)->function()) : (*rewarder)->function();
+  return lm.train_grpo(command.train, stage.grpo, prompt_set(prompts, (*rewarder)->digest()), rewards, events);
 }
 
 Result<TrainSummary> run_reward_stage(const LmApi& lm, TrainCommand& command, const RewardOptions& reward, double held_out_share,

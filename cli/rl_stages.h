@@ -14,6 +14,9 @@ struct GrpoStage {
   std::string judge;              // model URI; empty: the model that training begins with
   std::string constitution_file;  // empty: the default
   int batch = 64;
+  // Put round the judge, and round the rewards, by whoever counts what they take; may be empty.
+  std::function<std::unique_ptr<Model>(std::unique_ptr<Model>)> around_judge = {};
+  std::function<RewardFunction(RewardFunction)> around_rewards = {};
 };
 
 // `command` after prepare(). Adds the guards' panel.

@@ -22,13 +22,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kPocketScope =
-    "The pocket world is a synthetic test bed: a small closed world of generated prompts, and an oracle that knows the truth "
-    "about each of them. It can show that the loop, the training and the measurements work from end to end, and that the text "
-    "of the constitution decides what the model becomes. It cannot show how a large model would behave in real "
-    "conversations: violations here are of a few known kinds, and the language is plain. The oracle knows answers by the "
-    "phrases of this world. Held-out prompts show two phrasings of each family of requests that no training text has; their "
-    "intervals are about drawing more prompts like these, not about ever newer phrasings.";
 constexpr const char* kOtherScope =
     "These numbers say what one scorer ruled on one set of prompts. They hold for prompts like these and for violations that "
     "this scorer can see, and for nothing else.";

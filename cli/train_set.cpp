@@ -116,6 +116,22 @@ Result<TrainSet> load_sft_set(const std::string& path, const TokenizerFiles& fil
   return set;
 }
 
+TrainSet text_set(const std::vector<std::string>& texts, const TokenizerFiles& files) {
+  auto examples = std::make_shared<std::vector<TrainExample>>();
+  const std::vector<std::int32_t>& ends = files.chat.stop_ids();
+  for (const std::string& text : texts) {
+    TrainExample example{files.chat.raw(files.tokenizer, text), {}};
+    if (!ends.empty()) example.tokens.push_back(ends.front());
+    example.weights.assign(example.tokens.size(), 1.0F);
+    examples->push_back(std::move(example));
+  }
+  TrainSet set;
+  set.count = examples->size();
+  set.example = [examples](std::uint64_t i) { return (*examples)[i]; };
+  set.digest = digest_of(set.example, set.count);
+  return set;
+}
+
 TrainSet pocket_train_set(std::uint64_t seed, std::uint64_t count, const TokenizerFiles& files) {
   TrainSet set;
   set.count = count;

@@ -16,6 +16,9 @@ namespace precept {
 // Errors name file and line.
 Result<TrainSet> load_sft_set(const std::string& path, const TokenizerFiles& files);
 
+// Plain texts, of which every token is learnt.
+TrainSet text_set(const std::vector<std::string>& texts, const TokenizerFiles& files);
+
 // The pretraining corpus of the pocket world, `count` documents made on the fly.
 TrainSet pocket_train_set(std::uint64_t seed, std::uint64_t count, const TokenizerFiles& files);
 

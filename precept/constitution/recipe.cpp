@@ -47,14 +47,32 @@ void assign(const Field& field, const FieldValue& value) {
 
 class Reader {
  public:
-  Reader(const std::string& path, const std::vector<RecipeSection>& sections, const std::string& own)
+  // Without `own` all sections are wanted, and keys above them are refused.
+  Reader(const std::string& path, const std::vector<RecipeSection>& sections, const std::optional<std::string>& own)
       : path_(path), sections_(sections) {
     for (const RecipeSection& section : sections) {
       names_.push_back(section.name);
       if (section.name == own) own_ = &section;
+      if (!own) continue;
       for (const Field& field : section.fields) top_keys_.push_back(field.name);
     }
-    PRECEPT_CHECK(own_ != nullptr);
+    PRECEPT_CHECK(!own || own_ != nullptr);
+  }
+
+  Result<std::map<std::string, int>> read_all(const toml::table& root) {
+    std::map<std::string, int> found;
+    for (auto&& [key, node] : root) {
+      const int line = static_cast<int>(key.source().begin.line);
+      if (node.is_table() || named(key.str())) {
+        read_table(key, node);
+        found[std::string(key.str())] = line;
+      } else {
+        problem(line, "the key " + in_quotes(key.str()) + " stands above all tables", "put it below the table that it belongs to");
+      }
+    }
+    if (problem_) return tl::unexpected<Error>(*problem_);
+    for (const auto& [field, value] : values_) assign(*field, value);
+    return found;
   }
 
   Status read(const toml::table& root, const std::set<std::string>& given) {
@@ -115,7 +133,7 @@ class Reader {
       return problem(line, section->name + " must be a table, found " + type_word(node),
                      "write [" + section->name + "] on a line of its own, and its keys below");
     }
-    const bool own = section == own_;
+    const bool own = section == own_ || own_ == nullptr;
     spoken_to_ = spoken_to_ || own;
     for (auto&& [name, value] : *table) {
       const Field* field = find(*section, name.str());
@@ -198,6 +216,14 @@ Status read_recipe(const std::string& path, const std::vector<RecipeSection>& se
   const auto root = parse_toml_text(*text, path);
   if (!root) return tl::unexpected<Error>(root.error());
   return Reader(path, sections, own).read(*root, given);
+}
+
+Result<std::map<std::string, int>> read_sections(const std::string& path, const std::vector<RecipeSection>& sections) {
+  const auto text = read_text(path, kMostBytes);
+  if (!text) return tl::unexpected<Error>(text.error());
+  const auto root = parse_toml_text(*text, path);
+  if (!root) return tl::unexpected<Error>(root.error());
+  return Reader(path, sections, std::nullopt).read_all(*root);
 }
 
 std::string recipe_text(const RecipeSection& section, const std::string& comment) {

@@ -2,6 +2,7 @@
 // Recipes: one TOML file is a whole run. Each command reads the table of its name; keys above all tables hold for every
 // command that has them. docs/formats.md tells the format. (They are read here because the TOML parser lives here.)
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -23,6 +24,10 @@ struct RecipeSection {
 // A recipe without a word for `own` is refused, too.
 Status read_recipe(const std::string& path, const std::vector<RecipeSection>& sections, const std::string& own,
                    const std::set<std::string>& given = {});
+
+// Sets the fields of all sections, from a file that says nothing else: tables and keys as in read_recipe, and nothing above the
+// tables. Gives the tables that are there, each with its line. On an Error nothing is set.
+Result<std::map<std::string, int>> read_sections(const std::string& path, const std::vector<RecipeSection>& sections);
 
 // A recipe of one section that read_recipe takes; `comment` (lines without "#") stands above it.
 std::string recipe_text(const RecipeSection& section, const std::string& comment);

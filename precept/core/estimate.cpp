@@ -83,6 +83,41 @@ Estimate proportion(std::int64_t k, std::int64_t n, std::int64_t unscored, doubl
   return e;
 }
 
+Estimate clustered_proportion(const std::vector<Cluster>& clusters, std::int64_t unscored, double level) {
+  PRECEPT_CHECK(level > 0 && level < 1);
+  std::int64_t yes = 0, n = 0, groups = 0;
+  for (const Cluster& c : clusters) {
+    PRECEPT_CHECK(0 <= c.yes && c.yes <= c.n);
+    yes += c.yes;
+    n += c.n;
+    groups += c.n > 0;
+  }
+  if (yes == 0 || yes == n) {
+    Estimate e = proportion(yes == 0 ? 0 : groups, groups, unscored, level);
+    e.n = n;
+    return e;
+  }
+  Estimate e;
+  e.n = n;
+  e.unscored = unscored;
+  e.level = level;
+  const double p = share(yes, n), all = static_cast<double>(n), g = static_cast<double>(groups);
+  e.value = p;
+  if (groups < 2) return e;
+  double squares = 0;
+  for (const Cluster& c : clusters) {
+    const double off = static_cast<double>(c.yes) - p * static_cast<double>(c.n);
+    squares += off * off;
+  }
+  const double variance = g / (g - 1) * squares / (all * all), tail = (1 - level) / 2;
+  const auto t = [tail](double freedom) { return boost::math::quantile(boost::math::students_t(freedom), 1 - tail); };
+  const double corrected = p * (1 - p) / variance * std::pow(t(all - 1) / t(g - 1), 2);
+  const double effective = std::min(all, corrected), x = p * effective;
+  e.low = boost::math::ibeta_inv(x, effective - x + 1, tail);
+  e.high = boost::math::ibetac_inv(x + 1, effective - x, tail);
+  return e;
+}
+
 Estimate mean(const std::vector<double>& values, std::int64_t unscored, double level) {
   Estimate e;
   e.n = static_cast<std::int64_t>(values.size());
@@ -108,6 +143,34 @@ std::optional<double> mcnemar_p(const PairedCounts& c) {
   if (discordant == 0) return 1.0;
   const boost::math::binomial half(static_cast<double>(discordant), 0.5);
   const double tail = boost::math::cdf(half, static_cast<double>(std::min(c.before_only, c.after_only)));
+  return std::min(1.0, 2 * tail);
+}
+
+std::optional<double> sign_flip_p(const std::vector<std::int64_t>& differences) {
+  if (differences.empty()) return std::nullopt;
+  std::int64_t sum = 0, most = 0;
+  for (const std::int64_t d : differences) {
+    sum += d;
+    most += std::abs(d);
+  }
+  if (most == 0) return 1.0;
+  // chance[k]: that the sum of the differences so far is 2 k - (the greatest that it can be).
+  std::vector<double> chance(static_cast<std::size_t>(most) + 1, 0.0);
+  chance[0] = 1;
+  std::int64_t reach = 0;
+  for (const std::int64_t d : differences) {
+    const std::int64_t size = std::abs(d);
+    if (size == 0) continue;
+    for (std::int64_t k = reach; k >= 0; --k) {
+      const double half = chance[static_cast<std::size_t>(k)] / 2;
+      chance[static_cast<std::size_t>(k)] = half;
+      chance[static_cast<std::size_t>(k + size)] += half;
+    }
+    reach += size;
+  }
+  double tail = 0;
+  const std::int64_t far = std::abs(sum);
+  for (std::int64_t k = 0; 2 * k - most <= -far; ++k) tail += chance[static_cast<std::size_t>(k)];
   return std::min(1.0, 2 * tail);
 }
 

@@ -28,6 +28,17 @@ Estimate proportion(std::int64_t k, std::int64_t n, std::int64_t unscored = 0, d
 std::optional<double> upper_bound(std::int64_t k, std::int64_t n, double level = 0.95);
 std::optional<double> lower_bound(std::int64_t k, std::int64_t n, double level = 0.95);
 
+// Answers to one question that go together: `yes` of `n` (answers to one prompt by models of several seeds, say).
+struct Cluster {
+  std::int64_t yes = 0, n = 0;
+};
+// The share of yes over all, where answers within a cluster may depend on each other: Clopper-Pearson limits at the effective number
+// of answers, p (1 - p) / v with v the variance of the share between clusters, corrected for its degrees of freedom (Korn & Graubard
+// 1998, Survey Methodology 24:193), and never more than all answers. Where all or none are yes v says nothing: the number of clusters is
+// taken. Clusters of one answer each: proportion(), but for that correction; a single cluster has no interval. Clusters with n = 0
+// do not count. Estimate::n counts answers.
+Estimate clustered_proportion(const std::vector<Cluster>& clusters, std::int64_t unscored = 0, double level = 0.95);
+
 // The mean with Student's t interval; the interval is undefined for n < 2 (the value is not, for n = 1).
 Estimate mean(const std::vector<double>& values, std::int64_t unscored = 0, double level = 0.95);
 
@@ -40,6 +51,11 @@ struct PairedCounts {
 // Exact McNemar test (McNemar 1947; binomial on the discordant pairs, two-sided by doubling, no mid-p).
 // 1 when no pair is discordant; undefined without pairs.
 std::optional<double> mcnemar_p(const PairedCounts& counts);
+
+// Differences of which each may as well have had the other sign: the probability of a sum at least as far from 0 (two-sided by doubling),
+// over all choices of signs, exactly (Fisher 1935, The Design of Experiments, section 21). With differences of -1, 0 and 1 it is
+// mcnemar_p. 1 when all are 0; undefined without any.
+std::optional<double> sign_flip_p(const std::vector<std::int64_t>& differences);
 
 // after - before, with Newcombe's interval for paired data, not exact (Newcombe 1998, Statistics in Medicine
 // 17:2635, method 10: Wilson limits, correlation with continuity correction).

@@ -89,6 +89,8 @@ struct WorldOptions {
   int port = 29500;
 };
 
+struct TrainSummary;
+
 // AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) with linear warm-up and cosine decay.
 struct TrainOptions {
   std::string from;              // checkpoint folder to start from; empty: random weights of shape `fresh`
@@ -115,6 +117,10 @@ struct TrainOptions {
   int threads = 0;               // 0: all cores
   GuardOptions guard;            // against collapse
   std::function<bool()> stop;    // asked after every step; true keeps the state and ends with an Error
+  // Asked before the first step of a session, after every step and at the end, with the items of the data that are used up (of all
+  // epochs) and the sums so far; true ends the training here, with the weights as they are. What it says must follow from these
+  // two and from what the steps did, so that a killed run ends at the same step. May be empty.
+  std::function<bool(std::int64_t used, const TrainSummary& so_far)> enough;
 };
 
 // What `device` and `precision` mean, for every command that has them as options.

@@ -54,6 +54,7 @@ TEST_F(RecipeFlag, FlagsOutOfRangeAreRefusedToo) {
 
 TEST_F(RecipeFlag, RecipesThatShipAreRead) {
   for (const auto& entry : std::filesystem::directory_iterator(source() + "/recipes")) {
+    if (slurp(entry.path()).find("[method]") != std::string::npos) continue;  // of compare: compare_test.cpp
     expect_error(run("quickstart --prompts 0 --recipe '" + entry.path().string() + "'"), 2, "--prompts is 0");
   }
 }

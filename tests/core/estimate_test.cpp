@@ -141,6 +141,68 @@ TEST(Paired, DifferenceTurnsRoundWithItsSides) {
   EXPECT_GT(*still.high, 0);
 }
 
+TEST(Paired, SignsFlippedByHand) {
+  // 2, 1, -1: sums 4, 2 (twice), 0 (twice)... of 8 choices; at least 2 from 0: 4, 2, 2, -2, -2, -4.
+  EXPECT_NEAR(*sign_flip_p({2, 1, -1}), 6.0 / 8, 1e-15);
+  EXPECT_NEAR(*sign_flip_p({2, 2, 2}), 2.0 / 8, 1e-15);
+  EXPECT_NEAR(*sign_flip_p({-3, 0, 0, -1}), 2.0 / 4, 1e-15);
+  EXPECT_EQ(sign_flip_p({0, 0}), 1.0);
+  EXPECT_EQ(sign_flip_p({1, -1}), 1.0);
+  EXPECT_FALSE(sign_flip_p({}));
+}
+
+TEST(Paired, SignsFlippedOfSinglesIsMcNemar) {
+  for (const auto& [better, worse] : {std::pair(5, 1), {12, 3}, {0, 7}, {400, 310}}) {
+    std::vector<std::int64_t> differences(static_cast<std::size_t>(better), 1);
+    differences.insert(differences.end(), static_cast<std::size_t>(worse), -1);
+    differences.insert(differences.begin() + 1, 20, 0);
+    const PairedCounts counts{4, worse, better, 16};
+    EXPECT_NEAR(*sign_flip_p(differences) / *mcnemar_p(counts), 1, 1e-9) << better << " " << worse;
+  }
+  // Far below what doubles hold apart from 1: the tail is summed, not subtracted.
+  EXPECT_LT(*sign_flip_p(std::vector<std::int64_t>(900, 1)), 1e-250);
+  EXPECT_GT(*sign_flip_p(std::vector<std::int64_t>(900, 1)), 0);
+}
+
+TEST(Clustered, SinglesAreAProportion) {
+  std::vector<Cluster> clusters;
+  for (int i = 0; i < 500; ++i) clusters.push_back({i < 40, 1});
+  const Estimate e = clustered_proportion(clusters, 3), plain = proportion(40, 500, 3);
+  EXPECT_EQ(e.value, plain.value);
+  EXPECT_EQ(e.unscored, 3);
+  EXPECT_NEAR(*e.low, *plain.low, 1e-4);  // but for (g - 1) / g
+  EXPECT_NEAR(*e.high, *plain.high, 1e-4);
+}
+
+// Answers within a cluster that always agree count once; such that know nothing of each other count each.
+TEST(Clustered, TakesAgreementIntoAccount) {
+  std::vector<Cluster> agree, apart;
+  for (int i = 0; i < 300; ++i) {
+    agree.push_back({i < 60 ? 4 : 0, 4});
+    apart.push_back({i % 5 == 0 ? 0 : 1, 4});
+  }
+  const Estimate a = clustered_proportion(agree), b = clustered_proportion(apart);
+  const Estimate once = proportion(60, 300), each = proportion(240, 1200);
+  EXPECT_EQ(a.value, b.value);
+  EXPECT_EQ(a.n, 1200);
+  EXPECT_NEAR(*a.high - *a.low, *once.high - *once.low, 2e-3);
+  EXPECT_NEAR(*b.high - *b.low, *each.high - *each.low, 2e-3);
+}
+
+TEST(Clustered, EdgesAreDefined) {
+  EXPECT_FALSE(clustered_proportion({}).value);
+  const Estimate none = clustered_proportion({{0, 2}, {0, 2}, {0, 0}});
+  EXPECT_EQ(none.value, 0.0);
+  EXPECT_EQ(none.n, 4);
+  EXPECT_EQ(*none.high, *proportion(0, 2).high);
+  const Estimate all = clustered_proportion({{2, 2}, {3, 3}});
+  EXPECT_EQ(all.value, 1.0);
+  EXPECT_EQ(*all.low, *proportion(2, 2).low);
+  const Estimate single = clustered_proportion({{1, 3}});
+  EXPECT_TRUE(single.value);
+  EXPECT_FALSE(single.low);
+}
+
 TEST(Holm, ByHand) {
   const auto adjusted = holm({0.01, 0.04, std::nullopt, 0.03, 0.005});
   EXPECT_NEAR(*adjusted[4], 0.02, 1e-15);

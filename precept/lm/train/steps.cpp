@@ -58,7 +58,8 @@ class Steps {
 
   Result<std::vector<float>> run() {
     if (Status begun = look(false); !begun) return tl::unexpected(begun.error());
-    while (!lesson_.done() && state_.summary.halted.empty()) {
+    ask_enough();
+    while (!over() && state_.summary.halted.empty()) {
       Result<Taught> taught = lesson_.teach(trainer_);
       if (!taught) return tl::unexpected(taught.error());
       count(*taught);
@@ -68,6 +69,7 @@ class Steps {
     if (state_.optimizer.step == 0) {
       return bad_input("no example has a token to learn", "every weight after an example's first token is 0");
     }
+    ask_enough();  // once more: what came after the last step was not told yet
     state_.summary.seconds = seconds_before_ + since(start_);
     report_.progress(state_.used);
     if (Status saved = save(); !saved) return tl::unexpected(saved.error());
@@ -76,6 +78,11 @@ class Steps {
   }
 
  private:
+  bool over() const { return lesson_.done() || enough_; }
+  void ask_enough() {
+    if (options_.enough) enough_ = options_.enough(state_.used, state_.summary) && state_.optimizer.step > 0;
+  }
+
   void count(const Taught& taught) {
     state_.position = taught.next;
     state_.used += taught.used;
@@ -104,7 +111,8 @@ class Steps {
     state_.losses.push_back(static_cast<float>(taught.loss));
     state_.weights.push_back(static_cast<float>(taught.weight));
     s.steps = step;
-    if (step % kReportEvery == 0 || step == 1 || lesson_.done() || !taught.metrics.empty()) {
+    ask_enough();
+    if (step % kReportEvery == 0 || step == 1 || over() || !taught.metrics.empty()) {
       report_.metric("loss", step, taught.loss);
       report_.metric("lr", step, lr);
       report_.metric("grad_norm", step, norm);
@@ -112,8 +120,8 @@ class Steps {
       report_.progress(state_.used);
     }
     const int every = options_.guard.every;
-    if (lesson_.done() || (every > 0 && step % every == 0)) {
-      if (Status looked = look(lesson_.done()); !looked) return looked;
+    if (over() || (every > 0 && step % every == 0)) {
+      if (Status looked = look(over()); !looked) return looked;
     }
     return keep(step, taught.resumable);
   }
@@ -191,7 +199,7 @@ class Steps {
   double total_;  // items of all epochs
   Reporter report_;
   double seconds_before_;
-  bool due_ = false, blind_ = false;
+  bool due_ = false, blind_ = false, enough_ = false;
   Clock::time_point start_ = Clock::now();
 };
 

@@ -16,7 +16,7 @@ using json::Json;
 
 std::string millions(std::int64_t n) { return fmt::format("{:.2f}", static_cast<double>(n) / 1e6); }
 
-Json tokens(const TokenCount& t) {
+Json tokens(const TokensSpent& t) {
   return {{"generated", t.generated}, {"read", t.read}, {"trained", t.trained}, {"passes", t.passes()}};
 }
 

@@ -22,7 +22,7 @@ struct CompareOptions {
   int held_out = 2000;               // prompts of the evaluations
   std::uint64_t seed = 1;            // the first seed, and the seed of all prompts
   int seeds = 1;                     // runs of each method, seed, seed + 1, ...
-  double budget = 0;                    // million passes of a run (TokenCount); 0: no limit
+  double budget = 0;                    // million passes of a run (TokensSpent); 0: no limit
   std::string precision = "auto";
   int threads = 0, batch = 64;
 };
@@ -45,7 +45,7 @@ void for_each_field(CompareOptions& o, Visit visit) {
 
 struct MethodRun {
   std::uint64_t seed = 0;
-  TokenCount spent;
+  TokensSpent spent;
   std::vector<std::string> notes;
   PooledRates rates;              // of this run alone
 };
@@ -55,7 +55,7 @@ struct MethodResult {
   std::vector<MethodRun> runs;
   PooledRates rates;
   PooledComparison change;        // against the first method; undefined for the first and for the base
-  TokenCount spent;               // mean of the runs
+  TokensSpent spent;               // mean of the runs
   bool cut() const;               // some run did not go as listed for the budget's sake
 };
 

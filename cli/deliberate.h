@@ -14,7 +14,7 @@ namespace precept {
 struct DeliberatedSlice {
   std::string lines;  // {"prompt", "completion"}, one a prompt that has an answer
   int kept = 0;       // so many
-  TokenCount spent;
+  TokensSpent spent;
 };
 
 class Deliberation {

@@ -37,12 +37,12 @@ struct Work {
   const MethodState& before;
   std::string folder;
   MetricsLog metrics;
-  TokenCount spent = {};               // by this stage
+  TokensSpent spent = {};               // by this stage
   std::vector<std::string> notes = {};
   bool trains = false, answers = false, pairs = false;  // what it leaves
 
   std::string path(const std::string& name) const { return folder + "/" + name; }
-  bool over(const TokenCount& now) const {
+  bool over(const TokensSpent& now) const {
     return setting.budget > 0 && before.spent.passes() + now.passes() >= setting.budget;
   }
   Result<std::unique_ptr<Model>> open(const std::string& checkpoint, TokenMeter* meter = nullptr) const {
@@ -97,7 +97,7 @@ Status revise_stage(Work& w) {
     if (!summary) return tl::unexpected(summary.error());
     for (const auto& [step, usage] : summary->tokens) {
       const bool writes = step == step_name(StepKind::kDraft) || step == step_name(StepKind::kCritique) || step == step_name(StepKind::kRevision);
-      w.spent += writes ? TokenCount{usage.output_tokens, usage.prompt_tokens, 0} : TokenCount{0, usage.prompt_tokens + usage.output_tokens, 0};
+      w.spent += writes ? TokensSpent{usage.output_tokens, usage.prompt_tokens, 0} : TokensSpent{0, usage.prompt_tokens + usage.output_tokens, 0};
     }
     if (const Status read = append_file(folder + "/sft.jsonl", answers); !read) return read;
     if (const Status read = append_file(folder + "/preferences.jsonl", pairs); !read) return read;
@@ -173,11 +173,11 @@ std::int64_t tokens_of(const TrainSet& set) {
 
 // Trains on a set of `items`; `more`: what that takes besides. `train(options)` does it.
 template <class Train>
-Status train_on_set(Work& w, TrainCommand command, std::uint64_t items, const TokenCount& more, Train train) {
+Status train_on_set(Work& w, TrainCommand command, std::uint64_t items, const TokensSpent& more, Train train) {
   const auto all = static_cast<std::int64_t>(items) * command.train.epochs;
   bool cut = false;
   const auto total = [&](const TrainSummary& so_far) {
-    TokenCount sum = more;
+    TokensSpent sum = more;
     sum.trained += so_far.tokens;
     return sum;
   };
@@ -210,7 +210,7 @@ Status dpo_stage(Work& w) {
   if (!set) return tl::unexpected(set.error());
   if (const Status added = add_panel(*command, w.setting.constitution_file, w.setting.prompts); !added) return added;
   const auto sink = w.metrics.tee("dpo", w.setting.events);
-  const TokenCount reference{0, tokens_of(*set), 0};
+  const TokensSpent reference{0, tokens_of(*set), 0};
   return train_on_set(w, *command, set->count, reference, [&](const TrainOptions& train) {
     return w.setting.lm.train_preferences(train, w.method.preference, *set, sink);
   });
@@ -244,7 +244,7 @@ class SpentFile {
     if (!text) return false;
     std::vector<std::uint64_t> questions;
     bool found = false;
-    TokenCount at;
+    TokensSpent at;
     std::size_t begin = 0, end = 0;
     for (; (end = text->find('\n', begin)) != std::string::npos; begin = end + 1) {
       const auto line = Json::parse(text->substr(begin, end - begin), nullptr, false);
@@ -261,7 +261,7 @@ class SpentFile {
     return found;
   }
   Status add(std::int64_t used) {
-    const TokenCount& now = meter_.count();
+    const TokensSpent& now = meter_.count();
     lines_ += Json{{"used", used}, {"generated", now.generated}, {"read", now.read}, {"asked", meter_.take_fresh()}}.dump() + "\n";
     return write_file(path_, lines_);
   }
@@ -300,7 +300,7 @@ Status grpo_stage(Work& w) {
     };
   };
   const auto total = [&](const TrainSummary& so_far) {
-    TokenCount sum = meter.count();
+    TokensSpent sum = meter.count();
     sum.trained += so_far.tokens * stage.grpo.updates;
     if (stage.grpo.kl_coef > 0) sum.read += so_far.tokens;  // by the reference
     return sum;

@@ -21,7 +21,7 @@ struct MethodSetting {
   std::string base = {};               // checkpoint folder: where all begin, and the judge of all
   std::string base_digest = {};
   std::uint64_t seed = 0;
-  std::int64_t budget = 0;             // passes (TokenCount) that a method may take; 0: no limit
+  std::int64_t budget = 0;             // passes (TokensSpent) that a method may take; 0: no limit
   std::string precision = "auto";
   int threads = 0, batch = 64;
   std::string folder = {};             // stages lie in it
@@ -34,7 +34,7 @@ struct MethodState {
   std::string key;      // digest of everything that led here
   std::string answers;  // file of the answers that sft learns; empty: there are none yet
   std::string pairs;    // file of the pairs that dpo learns from
-  TokenCount spent;
+  TokensSpent spent;
   std::vector<std::string> notes;  // what did not go as listed: cut at the budget, stopped by a guard
 };
 

@@ -44,7 +44,7 @@ void TokenMeter::scored(std::uint64_t question, const Usage& usage) {
 
 std::vector<std::uint64_t> TokenMeter::take_fresh() { return std::exchange(fresh_, {}); }
 
-void TokenMeter::restore(const TokenCount& count, const std::vector<std::uint64_t>& questions) {
+void TokenMeter::restore(const TokensSpent& count, const std::vector<std::uint64_t>& questions) {
   count_ = count;
   seen_ = {questions.begin(), questions.end()};
   fresh_.clear();

@@ -35,8 +35,8 @@ Result<const TorchApi*> open_library() {
   const std::string path = (own_folder() / kLibrary).string();
   std::error_code error;
   if (!std::filesystem::exists(path, error)) {
-    return bad_input(std::string("this build computes on no GPU: there is no ") + kLibrary, "use --device cpu, or build with -DPRECEPT_TORCH=ON (docs/gpu.md)",
-                     own_folder().string());
+    return bad_input(std::string("the device cuda takes a build for GPUs: there is no ") + kLibrary,
+                     "use --device cpu, or build with -DPRECEPT_TORCH=ON (docs/gpu.md)", own_folder().string());
   }
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {

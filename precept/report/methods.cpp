@@ -168,30 +168,21 @@ std::string methods(const MethodsReportInput& input) {
 }  // namespace
 
 std::string render_methods_report(const MethodsReportInput& input) {
-  const std::string title = html::escape(utf8_prefix(input.title, 200));
   std::string facts;
   for (const std::string& fact : input.facts) facts += (facts.empty() ? "" : " \u00b7 ") + bounded(fact, 200);
-  std::string out =
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-      "base-uri 'none'; form-action 'none'\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>" +
-      title + "</title>\n<style>\n" + section::style() +
+  std::string out = section::page_head(
+      input.title,
       ".clouds { display: grid; grid-template-columns: minmax(0, 1fr) minmax(0, 1fr); gap: 1.5rem 2rem; align-items: start; }\n"
       ".clouds .chart { max-width: none; } .leader { stroke: var(--soft); stroke-width: 1; }\n"
       "svg.cloud .point-name { paint-order: stroke; stroke: var(--paper); stroke-width: 3px; stroke-linejoin: round; }\n"
       "table.methods td:first-child { min-width: 9rem; } td.share { min-width: 8rem; vertical-align: middle; } .notes { font-size: .92rem; padding-left: 1.1rem; }\n"
-      "@media screen and (max-width: 60rem) { .clouds { grid-template-columns: minmax(0, 1fr); } }\n"
-      "</style>\n</head>\n<body>\n<header>\n<p class=\"eyebrow\">Precept</p>\n<h1>" + title + "</h1>\n";
+      "@media screen and (max-width: 60rem) { .clouds { grid-template-columns: minmax(0, 1fr); } }\n");
   if (!facts.empty()) out += "<p class=\"meta\">" + facts + "</p>\n";
   out += verdict(input) + "</header>\n<main>\n" + plots(input) + table(input);
   if (!input.scope.empty()) {
     out += "<section id=\"scope\"><div class=\"scope\"><h2>What these numbers show</h2><p>" + bounded(input.scope, 4000) + "</p></div></section>\n";
   }
-  out += budget(input) + runs(input) + methods(input) + "</main>\n<footer><p>Written by precept" +
-         (input.version.empty() ? "" : " " + bounded(input.version, 60)) +
-         ". This page is one file and asks the network for nothing.</p></footer>\n</body>\n</html>\n";
+  out += budget(input) + runs(input) + methods(input) + section::page_foot(input.version);
   return out;
 }
 

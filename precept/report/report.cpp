@@ -62,20 +62,9 @@ std::string render_report(const ReportInput& input) {
     nav += fmt::format("<a href=\"#{}\">{}</a>", part.id, part.name);
     body += part.html;
   }
-  const std::string title = html::escape(utf8_prefix(input.title, 200));
-  // Nothing may be fetched or run, whatever a model wrote: the policy says so to the browser as well.
-  std::string out =
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-      "base-uri 'none'; form-action 'none'\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-      "<meta name=\"color-scheme\" content=\"light dark\">\n<meta name=\"referrer\" content=\"no-referrer\">\n<title>" +
-      title + "</title>\n<style>\n" + section::style() + "</style>\n</head>\n<body>\n<header>\n<p class=\"eyebrow\">Precept</p>\n<h1>" +
-      title + "</h1>\n" + fact_line(input) + section::verdict(input, c) + "</header>\n";
+  std::string out = section::page_head(input.title) + fact_line(input) + section::verdict(input, c) + "</header>\n";
   if (!nav.empty()) out += "<nav aria-label=\"Sections\">" + nav + "</nav>\n";
-  out += "<main>\n" + section::warnings(input, not_compared) + body + "</main>\n<footer><p>Written by precept" +
-         (input.version.empty() ? "" : " " + html::bounded(input.version, 60)) +
-         ". This page is one file and asks the network for nothing.</p></footer>\n</body>\n</html>\n";
+  out += "<main>\n" + section::warnings(input, not_compared) + body + section::page_foot(input.version);
   return out;
 }
 

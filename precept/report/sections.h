@@ -19,6 +19,9 @@ inline constexpr std::size_t kMostPrinciples = 300;
 inline constexpr std::size_t kMostCurves = 24;
 
 const char* style();  // the CSS
+// A page up to its heading. Nothing may be fetched or run, whatever a model wrote: the policy in it says so to the browser as well.
+std::string page_head(const std::string& title, const std::string& more_style = "");
+std::string page_foot(const std::string& version);  // from the end of <main> on
 
 std::string verdict(const ReportInput& input, const Comparison* comparison);
 std::string headline(const ReportInput& input, const Comparison* comparison);

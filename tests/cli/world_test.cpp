@@ -1,12 +1,9 @@
 // Several processes of precept train, as launchers start them: the bits of one, one report, and a clean end when one dies.
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
-
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/program.h"
+#include "tests/support/free_port.h"
 
 namespace precept {
 namespace {
@@ -20,15 +17,7 @@ class World : public ProgramTest {
       data += R"({"prompt":"What is next to )" + std::to_string(i) + R"(?","completion":"It is )" + std::to_string(i + 1) + ".\"}\n";
     }
     put("data.jsonl", data);
-    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    ::bind(fd, reinterpret_cast<sockaddr*>(&address), length);
-    ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
-    ::close(fd);
-    port_ = std::to_string(ntohs(address.sin_port));
+    port_ = std::to_string(free_port());
   }
   std::string torchrun(int rank) const {
     return "RANK=" + std::to_string(rank) + " WORLD_SIZE=2 MASTER_ADDR=127.0.0.1 MASTER_PORT=" + port_;

@@ -1,6 +1,7 @@
 // Matrices rounded to 8 bits: the model is the one whose weights are the rounded ones.
 
 #include "tests/lm/engine_support.h"
+#include "tests/lm/lora_support.h"
 
 namespace precept {
 namespace {
@@ -62,7 +63,16 @@ TEST(EightBitWeights, AreTheRoundedModel) {
 
 TEST(EightBitWeights, AreAnotherModel) {
   const Checkpoint checkpoint(engine_test::odd_shape(), 5);
-  EXPECT_NE(checkpoint.open({.weights = "int8"})->info().digest, checkpoint.open()->info().digest);
+  const engine_test::Folder policy;
+  ASSERT_TRUE(save_peft(policy.path(), lora_test::random_adapter(lora_test::all_targets(4, 8), checkpoint.config, 1), checkpoint.config));
+  EngineOptions options;
+  options.adapters = {{"policy", policy.path()}};
+  const ModelInfo whole = checkpoint.open(options)->info();
+  options.weights = "int8";
+  const ModelInfo eight = checkpoint.open(options)->info();
+  EXPECT_NE(eight.digest, whole.digest);
+  ASSERT_EQ(eight.adapters.size(), 2U);  // the base and the policy: whoever answers is another
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_NE(eight.adapters[i].digest, whole.adapters[i].digest);
   const auto refused = precept_lm_api()->open_checkpoint(checkpoint.folder.path(), {.weights = "int4"});
   ASSERT_FALSE(refused.has_value());
   EXPECT_EQ(refused.error().kind, ErrorKind::kBadInput);

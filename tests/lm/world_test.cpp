@@ -13,21 +13,10 @@
 #include "precept/core/rng.h"
 #include "precept/lm/train/trainer.h"
 #include "precept/lm/train/world.h"
+#include "tests/support/free_port.h"
 
 namespace precept {
 namespace {
-
-int free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  ::bind(fd, reinterpret_cast<sockaddr*>(&address), length);
-  ::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length);
-  ::close(fd);
-  return ntohs(address.sin_port);
-}
 
 template <class Work>
 void on_ranks(int size, const Work& work) {

@@ -100,8 +100,9 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
   if (!files) return tl::unexpected(files.error());
   const LlamaConfig& config = weights->config;
   if (Status fits = check_vocabulary(*files, config, gguf ? folder : folder + "/tokenizer.json"); !fits) return tl::unexpected(fits.error());
-  const Result<std::string> digest = gguf ? file_digest(folder) : checkpoint_digest(folder, weights->folder);
+  Result<std::string> digest = gguf ? file_digest(folder) : checkpoint_digest(folder, weights->folder);
   if (!digest) return tl::unexpected(digest.error());
+  if (eight) *digest = sha256("int8:" + *digest);  // another base, and so others with its adapters
   const nn::Kernels& low_rank = low_rank_kernels(weights->precision);
   const int choices = std::min(files->tokenizer.size(), config.vocab_size);
   EngineParts parts{{}, std::move(*files), config.more_eos_token_ids, *digest, {}, nullptr};
@@ -124,7 +125,6 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
     if (!loaded) return tl::unexpected(loaded.error());
     parts.adapters.push_back(std::move(*loaded));
   }
-  if (eight) info.digest = sha256("int8:" + info.digest);
   parts.end_tokens.push_back(config.eos_token_id);
   auto backend = open_backend(std::move(*weights), options, choices);
   if (!backend) return tl::unexpected(backend.error());

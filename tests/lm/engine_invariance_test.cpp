@@ -187,6 +187,50 @@ TEST(EngineInvariance, Adapters) {
   expect_invariant(checkpoint, {{"policy", policy.path()}, {"judge", judge.path()}}, {"policy", "judge", ""});
 }
 
+// Few sequences with long pasts: threads share each head's attention, by blocks and by columns.
+TEST(EngineInvariance, LongPasts) {
+  LlamaConfig config = engine_test::shape_of(72, 3, 6, 2, 40, 101, false, 2048);
+  config.sliding_window = 600;
+  config.slides = {true, false, false};
+  const Checkpoint checkpoint(config, 11);
+  const engine_test::Folder policy;
+  ASSERT_TRUE(save_peft(policy.path(), lora_test::random_adapter(lora_test::all_targets(5, 10), checkpoint.config, 1), checkpoint.config));
+  const std::vector<AdapterSource> sources{{"policy", policy.path()}};
+  const auto answers = [&](const std::string& precision, int threads, int together) {
+    EngineOptions options;
+    options.threads = threads;
+    options.precision = precision;
+    options.adapters = sources;
+    const auto model = checkpoint.open(options);
+    std::vector<Generation> out(3);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      GenerateRequest request;
+      request.messages = {{"user", words(i, 700 + 200 * static_cast<int>(i))}};
+      request.sampling.max_tokens = 20;
+      request.key = {5, i, 1, 2};
+      request.logprobs = true;
+      request.adapter = i == 1 ? "policy" : "";
+      model->submit(request, [&out, i](Result<Generation> r) {
+        ASSERT_TRUE(r.has_value()) << r.error().message();
+        EXPECT_GT(r->usage.prompt_tokens, 600) << i;
+        out[i] = std::move(*r);
+      });
+      if (static_cast<int>(i) % together + 1 < together && i + 1 < out.size()) continue;
+      while (model->advance(std::chrono::milliseconds(0)) > 0) {
+      }
+    }
+    return Answers{out, {}};
+  };
+  for (const std::string precision : {"fp32", "bf16"}) {
+    const Answers alone = answers(precision, 1, 1);  // one thread shares nothing
+    for (const int threads : {2, 3}) {
+      for (const int together : {1, 2, 3}) {
+        expect_same(alone, answers(precision, threads, together), precision + ", threads " + std::to_string(threads) + ", together " + std::to_string(together));
+      }
+    }
+  }
+}
+
 TEST(EngineInvariance, SharedPromptInFlightIsComputedOnce) {
   const Checkpoint checkpoint(engine_test::odd_shape());
   const auto model = checkpoint.open();

@@ -199,8 +199,23 @@ struct Paged {
       a.out_head = static_cast<std::size_t>(head_dim);
       a.scratch = scratch.data();
       k.attend(a);
+      if (rows == 1) expect_same_in_parts(a);
     }
     return out;
+  }
+
+  // The parts that threads share give attend()'s bits, however they are cut.
+  void expect_same_in_parts(Attention a) const {
+    const std::vector<float> whole(a.out, a.out + a.group * a.head_dim);
+    const int blocks_here = blocks_seen(a.first, a.window), columns = (a.head_dim + 15) / 16 * 16;
+    std::vector<float> out(whole.size());
+    std::vector<Lane> scratch(attention_scratch(static_cast<std::size_t>(a.first + 1)), 0x7FC00000U);
+    a.out = out.data();
+    a.scratch = scratch.data();
+    for (int from = 0; from < blocks_here; from += 2) k.attend_scores(a, from, std::min(from + 2, blocks_here));
+    for (int head = a.group; head-- > 0;) k.attend_weights(a, head);
+    for (int from = 0; from < columns; from += 32) k.attend_values(a, from, std::min(from + 32, columns));
+    EXPECT_EQ(out, whole) << "head_dim " << a.head_dim << ", position " << a.first << ", window " << a.window;
   }
 
   template <class Factor>

@@ -15,7 +15,6 @@ using nn::kBlockTokens;
 
 constexpr int kMaxRows = 512;    // of a step
 constexpr int kLogitRows = 64;   // rows of logits in flight
-constexpr int kTaskRows = 32;    // rows of one attention task
 constexpr int kMostPanels = 8;   // of a piece, in steps of few rows
 constexpr int kOwnRows = 4;      // that every thread norms for itself
 
@@ -61,7 +60,7 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
   if (!memory_) throw std::bad_alloc();
   nn::on_large_pages(memory_.get(), static_cast<std::size_t>(blocks_) * block);
   rotary_ = Rotary(c, static_cast<int>(std::min<std::int64_t>(c.max_position_embeddings, blocks_ * kBlockTokens)));
-  taken_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size());
+  taken_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size() * kTurns);
   dealt_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size() * kDealt + 1);
   for (int i = 0; i < team_.threads(); ++i) lanes_.push_back(std::make_unique<Lane>(kernels_, low_rank_));
 }
@@ -74,7 +73,7 @@ std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision preci
   const int queries = c.num_attention_heads * c.head_dim, wide = queries + 2 * c.num_key_value_heads * c.head_dim;
   const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide) + stride_of(precision, c.hidden_size) + 2 * stride_of(precision, queries) +
                           stride_of(precision, c.intermediate_size) + 2 * static_cast<std::size_t>(c.intermediate_size);
-  const std::size_t lane = nn::attention_scratch(static_cast<std::size_t>(c.max_position_embeddings)) + times(kMaxRows, 3 * nn::kPanel);
+  const std::size_t lane = (1 + kSharedTasks) * nn::attention_scratch(static_cast<std::size_t>(c.max_position_embeddings)) + times(kMaxRows, 3 * nn::kPanel);
   return static_cast<std::int64_t>(sizeof(float) * (row * kMaxRows + times(kLogitRows, c.vocab_size) + lane * static_cast<std::size_t>(threads)));
 }
 
@@ -93,7 +92,7 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
   adapter_rows_.clear();
   tasks_.clear();
   adapted_ = false;
-  std::size_t most = 0;
+  longest_ = 0;
   for (int i = 0; i < static_cast<int>(segments.size()); ++i) {
     const Segment& s = segments[static_cast<std::size_t>(i)];
     const int start = static_cast<int>(row_R_.size());
@@ -106,7 +105,7 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
       const int rows = std::min(kTaskRows, s.rows - from);
       for (int g = 0; g < c.num_key_value_heads; ++g) tasks_.push_back({i, from, rows, start + from, g});
     }
-    most = std::max(most, static_cast<std::size_t>(s.first + s.rows));
+    longest_ = std::max(longest_, s.first + s.rows);
   }
   rows_ = static_cast<int>(row_R_.size());
   PRECEPT_CHECK(rows_ <= kMaxRows);
@@ -115,12 +114,14 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
     const auto cost = [&](const Task& t) { return std::int64_t{t.rows} * (segments[static_cast<std::size_t>(t.segment)].first + t.from + t.rows); };
     return cost(a) > cost(b);
   });
-  for (std::size_t l = 0; l < weights_.layers.size(); ++l) taken_[l].store(0, std::memory_order_relaxed);
+  const std::size_t turns = weights_.layers.size() * kTurns;
+  for (std::size_t i = 0; i < turns; ++i) taken_[i].store(0, std::memory_order_relaxed);
   for (std::size_t i = 0; i <= weights_.layers.size() * kDealt; ++i) dealt_[i].store(team_.threads(), std::memory_order_relaxed);
   const bool out_bias = !weights_.layers[0].out_bias.empty();
   few_ = rows_ <= kLogitRows;
   own_norms_ = rows_ <= kOwnRows && !adapted_ && !out_bias;
-  fused_heads_ = rows_ <= kTaskRows && !adapted_;  // then a segment's rows are one task of each kv head
+  shared_attention_ = shares_attention();
+  fused_heads_ = rows_ <= kTaskRows && !adapted_ && !shared_attention_;  // then a segment's rows are one task of each kv head
 
   const auto grow = [&](auto& v, std::size_t n) {
     if (v.size() < n) v.resize(n);
@@ -133,8 +134,13 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
   grow(attended_RL_, R * q_stride_);
   grow(s_RL_, R * s_stride_);
   if (adapted_) grow(gate_up_R2F_, R * 2 * static_cast<std::size_t>(c.intermediate_size));
+  const std::size_t scratch = nn::attention_scratch(static_cast<std::size_t>(longest_));
+  if (shared_attention_) {
+    grow(scores_, tasks_.size() * scratch);
+    grow(attended_, R * static_cast<std::size_t>(queries_));
+  }
   for (const std::unique_ptr<Lane>& lane : lanes_) {
-    grow(lane->scores, nn::attention_scratch(most));
+    grow(lane->scores, scratch);
     grow(lane->gate_up, R * 2 * kMostPanels * nn::kPanel);
     grow(lane->swiglu, R * kMostPanels * nn::kPanel);
     if (own_norms_) grow(lane->h, R * h_stride_);
@@ -203,82 +209,6 @@ const nn::Lane* CpuBackend::normed(Lane& lane, int thread, const std::vector<flo
   return h;
 }
 
-// From q, k, v of one row and kv head to factors of its queries and a place in the cache.
-void CpuBackend::heads(Lane& lane, int r, int g, std::size_t layer) {
-  const LlamaConfig& c = weights_.config;
-  const Weights::Layer& w = weights_.layers[layer];
-  const int D = c.head_dim, group = c.num_attention_heads / c.num_key_value_heads;
-  const auto eps = static_cast<float>(c.rms_norm_eps);
-  const Row& row = row_R_[static_cast<std::size_t>(r)];
-  const int from_q = g * group * D, from_k = queries_ + g * D, from_v = queries_ + keys_ + g * D;
-  float* all = qkv_RW_.data() + times(r, wide_);
-  float *q = all + from_q, *k = all + from_k, *v = all + from_v;
-  if (!w.qkv_bias.empty()) {
-    for (int i = 0; i < group * D; ++i) q[i] += w.qkv_bias[static_cast<std::size_t>(from_q + i)];
-    for (int i = 0; i < D; ++i) k[i] += w.qkv_bias[static_cast<std::size_t>(from_k + i)];
-    for (int i = 0; i < D; ++i) v[i] += w.qkv_bias[static_cast<std::size_t>(from_v + i)];
-  }
-  if (c.qk_norm) {  // every head on its own (Qwen3)
-    plain_.rmsnorm(group, D, q, w.q_norm.data(), eps, q, lane.rstd.data());
-    plain_.rmsnorm(1, D, k, w.k_norm.data(), eps, k, lane.rstd.data());
-  }
-  const std::size_t angle = times(row.position, D / 2);
-  plain_.rotate(group, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, q);
-  plain_.rotate(1, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, k);
-  nn::Lane* to = block(row.block, layer);
-  kernels_.place(D, row.position % kBlockTokens, k, v, to + static_cast<std::size_t>(g) * kv_.key_head,
-                 to + kv_.values + static_cast<std::size_t>(g) * kv_.value_head);
-  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
-  nn::Lane* factors = q_RL_.data() + static_cast<std::size_t>(r) * q_stride_ + static_cast<std::size_t>(g * group) * head;
-  for (int h = 0; h < group; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
-}
-
-// The keys of the first two blocks of a task, which is about to be somebody's next one: its blocks lie anywhere.
-void CpuBackend::ask_ahead(const Task& task, std::size_t layer) const {
-  const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
-  for (int b = 0; b < 2 && b * kBlockTokens <= segment.first; ++b) {
-    const nn::Lane* keys = block(segment.blocks[b], layer) + static_cast<std::size_t>(task.group) * kv_.key_head;
-    for (std::size_t i = 0; i < kv_.key_head; i += 16) __builtin_prefetch(keys + i, 0, 2);
-  }
-}
-
-void CpuBackend::attention(Lane& lane, std::size_t layer) {
-  const LlamaConfig& c = weights_.config;
-  const int D = c.head_dim, group = c.num_attention_heads / c.num_key_value_heads;
-  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
-  const int tasks = static_cast<int>(tasks_.size());
-  for (int i = taken_[layer].fetch_add(1); i < tasks; i = taken_[layer].fetch_add(1)) {
-    const Task& task = tasks_[static_cast<std::size_t>(i)];
-    const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
-    const auto g = static_cast<std::size_t>(task.group);
-    nn::Attention a;
-    a.head_dim = D;
-    a.group = group;
-    a.scale = 1.0F / std::sqrt(static_cast<float>(D));
-    a.window = c.window(static_cast<int>(layer));
-    a.keys = block(0, layer) + g * kv_.key_head;
-    a.values = kv_.values + g * kv_.value_head - g * kv_.key_head;
-    a.block_stride = kv_.layer * weights_.layers.size();
-    a.blocks = segment.blocks;
-    a.rows = task.rows;
-    a.first = segment.first + task.from;
-    a.q = q_RL_.data() + static_cast<std::size_t>(task.row) * q_stride_ + g * static_cast<std::size_t>(group) * head;
-    a.q_row = q_stride_;
-    a.q_head = head;
-    a.out = lane.attended.data();
-    a.out_row = times(group, D);
-    a.out_head = static_cast<std::size_t>(D);
-    a.scratch = lane.scores.data();
-    for (int r = 0; fused_heads_ && r < task.rows; ++r) heads(lane, task.row + r, task.group, layer);
-    if (const int next = i + team_.threads(); next < tasks) ask_ahead(tasks_[static_cast<std::size_t>(next)], layer);
-    kernels_.attend(a);
-    for (int r = 0; r < task.rows; ++r) {
-      kernels_.factors(group * D, lane.attended.data() + times(r, group * D),
-                       attended_RL_.data() + static_cast<std::size_t>(task.row + r) * q_stride_ + g * static_cast<std::size_t>(group) * head);
-    }
-  }
-}
-
 // Gate and up of the same columns are computed by one thread, which goes on to their SwiGLU while they are at hand; with
 // adapters all columns must be there first.
 void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer, const nn::Lane* h) {
@@ -332,12 +262,13 @@ void CpuBackend::work(int thread) {
     team_.barrier();
     if (!fused_heads_) {
       adapt(lane, rows, l, nn::Product::kQkv, h, h_stride_, C, qkv_RW_.data(), wide_);
-      for (int r = rows.begin; r < rows.end; ++r) {
-        for (int g = 0; g < c.num_key_value_heads; ++g) heads(lane, r, g, l);
-      }
+      const int G = c.num_key_value_heads;
+      const Share any(rows_ * G, thread, team_.threads());  // with adapters: of rows that this thread has just adapted
+      const int begin = adapted_ ? rows.begin * G : any.begin, end = adapted_ ? rows.end * G : any.end;
+      for (int i = begin; i < end; ++i) heads(lane, i / G, i % G, l);
       team_.barrier();
     }
-    attention(lane, l);
+    shared_attention_ ? attend_together(l) : attend(lane, l);
     team_.barrier();
     product(lane, thread, rows_, attended_RL_.data(), q_stride_, w.out, dealt + kOut, x_RC_.data(), true, w.gate);
     team_.barrier();

@@ -57,6 +57,9 @@ class CpuBackend : public Backend {
     std::vector<float> wide, gate_up, swiglu, attended, rstd;
     Lanes scores, h;
   };
+  static constexpr int kTaskRows = 32;  // of one attention task
+  static constexpr int kSharedTasks = 4;  // of a thread, at most, for threads to share them
+  static constexpr int kTurns = 3;      // in which the tasks of a layer are taken, where threads share them
   // Products of a step whose panels are dealt out; the head comes after all layers.
   enum Dealt { kQkv, kOut, kFeedForward, kDown, kDealt };
 
@@ -65,7 +68,10 @@ class CpuBackend : public Backend {
   // Parts of a layer, each on this thread's share.
   const nn::Lane* normed(Lane& lane, int thread, const std::vector<float>& weight);
   void heads(Lane& lane, int row, int group, std::size_t layer);
-  void attention(Lane& lane, std::size_t layer);
+  bool shares_attention() const;
+  nn::Attention attention(const Task& task, std::size_t layer) const;
+  void attend(Lane& lane, std::size_t layer);
+  void attend_together(std::size_t layer);
   void feed_forward(Lane& lane, int thread, std::size_t layer, const nn::Lane* h);
   void ask_ahead(const Task& task, std::size_t layer) const;
   void answer(int thread);
@@ -98,6 +104,7 @@ class CpuBackend : public Backend {
   const std::vector<Wanted>* wanted_ = nullptr;
   std::vector<Outcome>* outcomes_ = nullptr;
   int rows_ = 0;
+  int longest_ = 0;  // positions of a sequence
   std::vector<Row> row_R_;
   std::vector<int> start_;  // of each segment: its first row
   std::vector<AdapterRows> adapter_rows_;
@@ -105,11 +112,12 @@ class CpuBackend : public Backend {
   bool few_ = false;          // rows: products wait for memory
   bool own_norms_ = false;    // every thread norms all rows for itself
   bool fused_heads_ = false;  // who attends with a kv head makes its keys and queries first
+  bool shared_attention_ = false;  // the threads share each task of attention
   std::vector<Task> tasks_;
-  std::unique_ptr<std::atomic<int>[]> taken_;  // tasks, by layer
+  std::unique_ptr<std::atomic<int>[]> taken_;  // tasks: [layers][kTurns]
   std::unique_ptr<std::atomic<int>[]> dealt_;  // pieces of products: [layers][kDealt], and the head's
-  std::vector<float> x_RC_, qkv_RW_, gate_up_R2F_, logits_;
-  Lanes h_RL_, q_RL_, attended_RL_, s_RL_;
+  std::vector<float> x_RC_, qkv_RW_, gate_up_R2F_, logits_, attended_;
+  Lanes h_RL_, q_RL_, attended_RL_, s_RL_, scores_;
 };
 
 }  // namespace precept::infer

@@ -62,6 +62,12 @@ struct Attention {
   Lane* scratch = nullptr;                // attention_scratch(first + rows) lanes
 };
 
+// Blocks that the row at this position sees.
+constexpr int blocks_seen(int position, int window) {
+  const int from = window > 0 && position + 1 > window ? position + 1 - window : 0;
+  return position / kBlockTokens - from / kBlockTokens + 1;
+}
+
 inline constexpr int kMostQueries = 6;
 constexpr std::size_t attention_scratch(std::size_t keys) { return 2 * kMostQueries * (keys + 4 * kBlockTokens); }
 
@@ -84,6 +90,12 @@ struct RowKernels {
   // head's keys and values begin there.
   void (*place)(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values);
   void (*attend)(const Attention& a);
+  // attend() of one row and a group of at most kMostQueries heads, in parts that threads may share, with the same bits: first
+  // the scores of all blocks that the row sees (counted from the first one), then the weights of every head, then all columns
+  // (from 0 up to head_dim in whole vectors of 16). The parts of one row have one scratch.
+  void (*attend_scores)(const Attention& a, int from_block, int to_block);
+  void (*attend_weights)(const Attention& a, int head);
+  void (*attend_values)(const Attention& a, int from_column, int to_column);
   // The largest of n values (NaN if any value is NaN).
   float (*largest)(int n, const float* x);
   // y[i] = exp((x[i] - top) * scale); returns their sum. y may be null.

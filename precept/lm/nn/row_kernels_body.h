@@ -412,6 +412,65 @@ void mix(const Attention& a, const Query* queries, int first, int last, int seen
   }
 }
 
+// What attention leaves in its scratch, by query: scores and then weights of the keys from block `first` on, behind them 1 over
+// their sum; and those weights as factors.
+struct Strips {
+  Strips(const Attention& a, int from, int seen, int queries)
+      : first(from / kBlockTokens),
+        last((seen - 1) / kBlockTokens),
+        keys((last - first + 1) * kBlockTokens),
+        ld(static_cast<std::size_t>(keys) + kBlockTokens),
+        scores(reinterpret_cast<float*>(a.scratch)),
+        factors(a.scratch + static_cast<std::size_t>(queries) * ld) {}
+  float& share(int query) const { return scores[static_cast<std::size_t>(query) * ld + static_cast<std::size_t>(keys)]; }
+  int first, last, keys;
+  std::size_t ld;
+  float* scores;
+  Lane* factors;
+};
+
+// From one query's scores to its weights.
+template <class T>
+void weigh(const Attention& a, const Query& query, const Strips& strips, int r) {
+  float* row = strips.scores + static_cast<std::size_t>(r) * strips.ld;
+  const int begin = query.from - strips.first * kBlockTokens, count = query.seen - query.from;
+  const float top = largest(count, row + begin);
+  for (int j = 0; j < begin; ++j) row[j] = 0.0F;
+  strips.share(r) = 1.0F / exponentials(count, row + begin, top, a.scale, row + begin);
+  for (int j = begin + count; j < strips.keys; ++j) row[j] = 0.0F;
+  T::factors(strips.keys, row, strips.factors + static_cast<std::size_t>(r) * strips.ld);
+}
+
+// Columns `from` to `to` (whole vectors of 16) of what R queries, the r-th and those after it, get.
+template <class T, int R>
+void mix_columns(const Attention& a, const Query* queries, const Strips& strips, int r, int seen, int from, int to) {
+  constexpr int kMost = 64 / kWidth;
+  const Lane* p = strips.factors + static_cast<std::size_t>(r) * strips.ld;
+  float share[R];
+  for (int i = 0; i < R; ++i) share[i] = strips.share(r + i);
+  int d = from;
+  for (; d + 64 <= to; d += 64) mix<T, R, kMost>(a, queries, strips.first, strips.last, seen, p, strips.ld, share, d);
+  if (d + 32 <= to) {
+    mix<T, R, kMost / 2>(a, queries, strips.first, strips.last, seen, p, strips.ld, share, d);
+    d += 32;
+  }
+  if (d + 16 <= to) mix<T, R, kMost / 4>(a, queries, strips.first, strips.last, seen, p, strips.ld, share, d);
+}
+
+template <int R>
+struct Count {
+  static constexpr int value = R;
+};
+
+// Calls `f` with the Count that `count`, from 1 to R, is.
+template <int R, class F>
+void with_count(int count, const F& f) {
+  if constexpr (R >= 1) {
+    if (count == R) return f(Count<R>{});
+    with_count<R - 1>(count, f);
+  }
+}
+
 template <class T, int R>
 void attend_queries(const Attention& a, const Query* queries) {
   int from = queries[0].from, seen = queries[0].seen;
@@ -419,39 +478,15 @@ void attend_queries(const Attention& a, const Query* queries) {
     from = queries[r].from < from ? queries[r].from : from;
     seen = queries[r].seen > seen ? queries[r].seen : seen;
   }
-  const int first = from / kBlockTokens, last = (seen - 1) / kBlockTokens;
-  const int keys = (last - first + 1) * kBlockTokens;
-  const std::size_t ld = static_cast<std::size_t>(keys) + kBlockTokens;
-  float* s = reinterpret_cast<float*>(a.scratch);
-  Lane* p = a.scratch + R * ld;
-  scores<T, R>(a, queries, first, last, s, ld);
-  float share[R];
-  for (int r = 0; r < R; ++r) {
-    float* row = s + r * ld;
-    const int begin = queries[r].from - first * kBlockTokens, count = queries[r].seen - queries[r].from;
-    const float top = largest(count, row + begin);
-    for (int j = 0; j < begin; ++j) row[j] = 0.0F;
-    share[r] = 1.0F / exponentials(count, row + begin, top, a.scale, row + begin);
-    for (int j = begin + count; j < keys; ++j) row[j] = 0.0F;
-    T::factors(keys, row, p + r * ld);
-  }
-  constexpr int kMost = 64 / kWidth;
-  int d = 0;
-  const int width = (a.head_dim + 15) / 16 * 16;
-  for (; d + 64 <= width; d += 64) mix<T, R, kMost>(a, queries, first, last, seen, p, ld, share, d);
-  if (d + 32 <= width) {
-    mix<T, R, kMost / 2>(a, queries, first, last, seen, p, ld, share, d);
-    d += 32;
-  }
-  if (d + 16 <= width) mix<T, R, kMost / 4>(a, queries, first, last, seen, p, ld, share, d);
+  const Strips strips(a, from, seen, R);
+  scores<T, R>(a, queries, strips.first, strips.last, strips.scores, strips.ld);
+  for (int r = 0; r < R; ++r) weigh<T>(a, queries[r], strips, r);
+  mix_columns<T, R>(a, queries, strips, 0, seen, 0, (a.head_dim + 15) / 16 * 16);
 }
 
-template <class T, int R>
-void attend_some(int count, const Attention& a, const Query* queries) {
-  if constexpr (R >= 1) {
-    if (count == R) return attend_queries<T, R>(a, queries);
-    attend_some<T, R - 1>(count, a, queries);
-  }
+Query query_of(const Attention& a, int row, int head) {
+  const int seen = a.first + row + 1, from = a.window > 0 && seen > a.window ? seen - a.window : 0;
+  return {a.q + row * a.q_row + head * a.q_head, a.out + row * a.out_row + head * a.out_head, from, seen};
 }
 
 // Rows and the heads of the group together are the queries; kQueries of them share what is read of keys and values.
@@ -460,19 +495,51 @@ void attend(const Attention& a) {
   Query queries[kQueries];
   int count = 0;
   for (int row = 0; row < a.rows; ++row) {
-    const int seen = a.first + row + 1, from = a.window > 0 && seen > a.window ? seen - a.window : 0;
     for (int h = 0; h < a.group; ++h) {
-      queries[count++] = {a.q + row * a.q_row + h * a.q_head, a.out + row * a.out_row + h * a.out_head, from, seen};
+      queries[count++] = query_of(a, row, h);
       if (count < kQueries && (row + 1 < a.rows || h + 1 < a.group)) continue;
-      attend_some<T, kQueries>(count, a, queries);
+      with_count<kQueries>(count, [&](auto n) { attend_queries<T, decltype(n)::value>(a, queries); });
       count = 0;
     }
   }
 }
 
+// attend() of one row in parts: the heads of its group, kQueries at a time, and what has to be done for those.
+template <class F>
+void for_heads(const Attention& a, const F& f) {
+  for (int h = 0; h < a.group; h += kQueries) {
+    Query queries[kQueries];
+    const int count = a.group - h < kQueries ? a.group - h : kQueries;
+    for (int i = 0; i < count; ++i) queries[i] = query_of(a, 0, h + i);
+    with_count<kQueries>(count, [&](auto n) { f(n, queries, h, Strips(a, queries[0].from, queries[0].seen, a.group)); });
+  }
+}
+
+template <class T>
+void attend_scores(const Attention& a, int from, int to) {
+  for_heads(a, [&](auto n, const Query* queries, int h, const Strips& strips) {
+    float* s = strips.scores + static_cast<std::size_t>(h) * strips.ld + from * kBlockTokens;
+    scores<T, decltype(n)::value>(a, queries, strips.first + from, strips.first + to - 1, s, strips.ld);
+  });
+}
+
+template <class T>
+void attend_weights(const Attention& a, int head) {
+  const Query query = query_of(a, 0, head);
+  weigh<T>(a, query, Strips(a, query.from, query.seen, a.group), head);
+}
+
+template <class T>
+void attend_values(const Attention& a, int from, int to) {
+  for_heads(a, [&](auto n, const Query* queries, int h, const Strips& strips) {
+    mix_columns<T, decltype(n)::value>(a, queries, strips, h, queries[0].seen, from, to);
+  });
+}
+
 template <class T>
 constexpr RowKernels table(const char* name) {
-  return {name, T::kPrecision, T::factors, pack, product<T>, widen8<T>, scaled, place<T>, attend<T>, largest, exponentials};
+  return {name, T::kPrecision, T::factors, pack, product<T>, widen8<T>, scaled, place<T>, attend<T>,
+          attend_scores<T>, attend_weights<T>, attend_values<T>, largest, exponentials};
 }
 
 }  // namespace

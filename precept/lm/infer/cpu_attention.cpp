@@ -1,0 +1,146 @@
+// Attention of CpuBackend: a thread for each task of some rows and a kv head, or, where tasks are few and long, all threads
+// together through each of them.
+
+#include <algorithm>
+#include <cmath>
+
+#include "precept/lm/infer/cpu_backend.h"
+
+namespace precept::infer {
+namespace {
+
+using nn::kBlockTokens;
+
+constexpr int kLong = 512;         // positions from which on a task is worth two barriers more
+constexpr int kPartBlocks = 32;    // of keys that one thread takes at a time
+constexpr int kPartColumns = 32;   // of values, likewise: two cache lines of a row
+
+std::size_t times(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+}  // namespace
+
+// From q, k, v of one row and kv head to factors of its queries and a place in the cache.
+void CpuBackend::heads(Lane& lane, int r, int g, std::size_t layer) {
+  const LlamaConfig& c = weights_.config;
+  const Weights::Layer& w = weights_.layers[layer];
+  const int D = c.head_dim, group = c.num_attention_heads / c.num_key_value_heads;
+  const auto eps = static_cast<float>(c.rms_norm_eps);
+  const Row& row = row_R_[static_cast<std::size_t>(r)];
+  const int from_q = g * group * D, from_k = queries_ + g * D, from_v = queries_ + keys_ + g * D;
+  float* all = qkv_RW_.data() + times(r, wide_);
+  float *q = all + from_q, *k = all + from_k, *v = all + from_v;
+  if (!w.qkv_bias.empty()) {
+    for (int i = 0; i < group * D; ++i) q[i] += w.qkv_bias[static_cast<std::size_t>(from_q + i)];
+    for (int i = 0; i < D; ++i) k[i] += w.qkv_bias[static_cast<std::size_t>(from_k + i)];
+    for (int i = 0; i < D; ++i) v[i] += w.qkv_bias[static_cast<std::size_t>(from_v + i)];
+  }
+  if (c.qk_norm) {  // every head on its own (Qwen3)
+    plain_.rmsnorm(group, D, q, w.q_norm.data(), eps, q, lane.rstd.data());
+    plain_.rmsnorm(1, D, k, w.k_norm.data(), eps, k, lane.rstd.data());
+  }
+  const std::size_t angle = times(row.position, D / 2);
+  plain_.rotate(group, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, q);
+  plain_.rotate(1, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, k);
+  nn::Lane* to = block(row.block, layer);
+  kernels_.place(D, row.position % kBlockTokens, k, v, to + static_cast<std::size_t>(g) * kv_.key_head,
+                 to + kv_.values + static_cast<std::size_t>(g) * kv_.value_head);
+  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
+  nn::Lane* factors = q_RL_.data() + static_cast<std::size_t>(r) * q_stride_ + static_cast<std::size_t>(g * group) * head;
+  for (int h = 0; h < group; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
+}
+
+// The keys of the first two blocks of a task, which is about to be somebody's next one: its blocks lie anywhere.
+void CpuBackend::ask_ahead(const Task& task, std::size_t layer) const {
+  const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
+  for (int b = 0; b < 2 && b * kBlockTokens <= segment.first; ++b) {
+    const nn::Lane* keys = block(segment.blocks[b], layer) + static_cast<std::size_t>(task.group) * kv_.key_head;
+    for (std::size_t i = 0; i < kv_.key_head; i += 16) __builtin_prefetch(keys + i, 0, 2);
+  }
+}
+
+nn::Attention CpuBackend::attention(const Task& task, std::size_t layer) const {
+  const LlamaConfig& c = weights_.config;
+  const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
+  const auto g = static_cast<std::size_t>(task.group);
+  nn::Attention a;
+  a.head_dim = c.head_dim;
+  a.group = c.num_attention_heads / c.num_key_value_heads;
+  a.scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
+  a.window = c.window(static_cast<int>(layer));
+  a.keys = block(0, layer) + g * kv_.key_head;
+  a.values = kv_.values + g * kv_.value_head - g * kv_.key_head;
+  a.block_stride = kv_.layer * weights_.layers.size();
+  a.blocks = segment.blocks;
+  a.rows = task.rows;
+  a.first = segment.first + task.from;
+  a.q_row = q_stride_;
+  a.q_head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(c.head_dim));
+  a.q = q_RL_.data() + static_cast<std::size_t>(task.row) * q_stride_ + g * static_cast<std::size_t>(a.group) * a.q_head;
+  a.out_row = times(a.group, c.head_dim);
+  a.out_head = static_cast<std::size_t>(c.head_dim);
+  return a;
+}
+
+// Who is done with a task takes the next one.
+void CpuBackend::attend(Lane& lane, std::size_t layer) {
+  std::atomic<int>& taken = taken_[layer * kTurns];
+  const int tasks = static_cast<int>(tasks_.size());
+  for (int i = taken.fetch_add(1); i < tasks; i = taken.fetch_add(1)) {
+    const Task& task = tasks_[static_cast<std::size_t>(i)];
+    nn::Attention a = attention(task, layer);
+    a.out = lane.attended.data();
+    a.scratch = lane.scores.data();
+    for (int r = 0; fused_heads_ && r < task.rows; ++r) heads(lane, task.row + r, task.group, layer);
+    if (const int next = i + team_.threads(); next < tasks) ask_ahead(tasks_[static_cast<std::size_t>(next)], layer);
+    kernels_.attend(a);
+    const int width = a.group * a.head_dim;
+    for (int r = 0; r < task.rows; ++r) {
+      kernels_.factors(width, lane.attended.data() + times(r, width),
+                       attended_RL_.data() + static_cast<std::size_t>(task.row + r) * q_stride_ + static_cast<std::size_t>(task.group * a.group) * a.q_head);
+    }
+  }
+}
+
+// Answers of few sequences with long pasts are few tasks: three of them for two threads leave one waiting half of the time.
+bool CpuBackend::shares_attention() const {
+  const LlamaConfig& c = weights_.config;
+  return team_.threads() > 1 && longest_ >= kLong && static_cast<int>(tasks_.size()) <= kSharedTasks * team_.threads() &&
+         rows_ == static_cast<int>(segments_->size()) && c.num_attention_heads / c.num_key_value_heads <= nn::kMostQueries;
+}
+
+// In three turns: scores by blocks, weights by heads, values by columns. Every sum is taken as attend() takes it.
+void CpuBackend::attend_together(std::size_t layer) {
+  const LlamaConfig& c = weights_.config;
+  const int tasks = static_cast<int>(tasks_.size()), group = c.num_attention_heads / c.num_key_value_heads;
+  const std::size_t scratch = nn::attention_scratch(static_cast<std::size_t>(longest_));
+  std::atomic<int>* taken = &taken_[layer * kTurns];
+  // Calls `part` with each task's attention and a number below `parts`, in no order and on any thread.
+  const auto turn = [&](std::atomic<int>& next, int parts, const auto& part) {
+    for (int i = next.fetch_add(1); i < tasks * parts; i = next.fetch_add(1)) {
+      const auto t = static_cast<std::size_t>(i / parts);
+      nn::Attention a = attention(tasks_[t], layer);
+      a.out = attended_.data() + times(tasks_[t].row, queries_) + times(tasks_[t].group * group, c.head_dim);
+      a.scratch = scores_.data() + t * scratch;
+      part(a, tasks_[t], i % parts);
+    }
+  };
+  const int blocks = (longest_ + kBlockTokens - 1) / kBlockTokens, columns = (c.head_dim + 15) / 16 * 16;
+  turn(taken[0], (blocks + kPartBlocks - 1) / kPartBlocks, [&](const nn::Attention& a, const Task&, int i) {
+    const int from = i * kPartBlocks, to = std::min(from + kPartBlocks, nn::blocks_seen(a.first, a.window));
+    if (from < to) kernels_.attend_scores(a, from, to);
+  });
+  team_.barrier();
+  turn(taken[1], group, [&](const nn::Attention& a, const Task&, int head) { kernels_.attend_weights(a, head); });
+  team_.barrier();
+  turn(taken[2], (columns + kPartColumns - 1) / kPartColumns, [&](const nn::Attention& a, const Task& task, int i) {
+    const int from = i * kPartColumns, to = std::min(from + kPartColumns, columns);
+    kernels_.attend_values(a, from, to);
+    nn::Lane* factors = attended_RL_.data() + static_cast<std::size_t>(task.row) * q_stride_ + times(task.group * group, static_cast<int>(a.q_head)) +
+                        nn::lanes_of(kernels_.precision, static_cast<std::size_t>(from));
+    for (int h = 0; h < group; ++h, factors += a.q_head) {
+      kernels_.factors(std::min(to, c.head_dim) - from, a.out + static_cast<std::size_t>(h) * a.out_head + from, factors);
+    }
+  });
+}
+
+}  // namespace precept::infer

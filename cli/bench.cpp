@@ -102,6 +102,8 @@ Json loop_json(const RunSummary& summary, const TimedModel& model, double second
   const Usage& usage = model.usage();
   const auto share = [](double part, double whole) { return whole > 0 ? Json(part / whole) : Json(nullptr); };
   Json out = {{"items", summary.items}, {"calls", model.calls()}, {"seconds", seconds}};
+  out["endings"] = {{"complied", summary.complied_at_once}, {"revised", summary.revised}, {"unsettled", summary.unsettled},
+                    {"unparseable", summary.unparseable}, {"failed", summary.failed}};
   out["items_per_s"] = static_cast<double>(summary.items) / seconds;
   out["tokens_per_s"] = static_cast<double>(usage.prompt_tokens - usage.cached_tokens + usage.output_tokens) / seconds;
   out["tokens"] = {{"needed", usage.prompt_tokens},
@@ -117,6 +119,9 @@ Json loop_json(const RunSummary& summary, const TimedModel& model, double second
 void print_loop(const Json& j) {
   std::printf("%lld items, %lld calls in %.1f s: %.1f items/s\n", j["items"].get<long long>(), j["calls"].get<long long>(), j["seconds"].get<double>(),
               j["items_per_s"].get<double>());
+  const Json& ended = j["endings"];
+  std::printf("%lld complied at once, %lld revised, %lld unsettled, %lld unparseable, %lld failed\n", ended["complied"].get<long long>(),
+              ended["revised"].get<long long>(), ended["unsettled"].get<long long>(), ended["unparseable"].get<long long>(), ended["failed"].get<long long>());
   std::printf("tokens of prompts: %lld needed, %lld reused, %lld computed; %lld new or scored; %.0f tokens/s computed\n",
               j["tokens"]["needed"].get<long long>(), j["tokens"]["reused"].get<long long>(), j["tokens"]["computed"].get<long long>(),
               j["tokens"]["new_or_scored"].get<long long>(), j["tokens_per_s"].get<double>());
@@ -135,6 +140,7 @@ Result<int> bench_loop(LoopCommand& command, const EventSink& events) {
   OpenOptions open;
   open.engine = engine_options(common);
   open.engine.shared_tokens = std::make_shared<SharedTokens>();
+  open.scores = true;
   open.events = events;
   auto model = open_model(common.model, open);
   if (!model) return pass(model.error());
@@ -153,6 +159,12 @@ Result<int> bench_loop(LoopCommand& command, const EventSink& events) {
   if (!summary) return pass(summary.error());
   const Json json = loop_json(*summary, timed, seconds, *open.engine.shared_tokens);
   if (!common.json) print_loop(json);
+  if (!summary->first_failure.empty()) {
+    Event event;
+    event.kind = Event::Kind::kWarning;
+    event.text = "an item failed: " + summary->first_failure;
+    events(event);
+  }
   return show(json, common.json);
 }
 

@@ -9,6 +9,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "cli/bench_queue.h"
 #include "cli/command.h"
 #include "cli/lm_library.h"
 #include "cli/locate.h"
@@ -220,6 +221,7 @@ void add_bench(CLI::App& app, Context& context) {
   add_roof(*bench, context);
   add_engine(*bench, context);
   add_loop(*bench, context);
+  add_bench_queue(*bench, context);
 }
 
 }  // namespace precept

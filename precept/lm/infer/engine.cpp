@@ -8,7 +8,9 @@
 namespace precept::infer {
 namespace {
 
-constexpr std::chrono::milliseconds kLookEvery{20};  // at the patience of requests that wait
+// At the patience of requests that wait: after so long, and never for more than a part of the time.
+constexpr std::chrono::milliseconds kLookEvery{20};
+constexpr int kLookShare = 100;
 
 const Patience& patience_of(const Job& job) {
   return job.generates ? static_cast<const GenerateJob&>(job).request.patience : static_cast<const ScoreJob&>(job).request.patience;
@@ -96,8 +98,7 @@ void Engine::look_at_patience() {
   for (const std::unique_ptr<Job>& job : active_) {
     if (!job->ended) job->ended = patience_of(*job).over(now);
   }
-  if (now - looked_at_ < kLookEvery) return;
-  looked_at_ = now;
+  if (now < look_at_) return;
   const auto drop = [&](auto& waiting) {
     auto kept = waiting.begin();
     for (auto& job : waiting) {
@@ -112,6 +113,8 @@ void Engine::look_at_patience() {
   };
   drop(waiting_generate_);
   drop(waiting_score_);
+  const auto then = std::chrono::steady_clock::now();
+  look_at_ = then + std::max<std::chrono::steady_clock::duration>(kLookEvery, kLookShare * (then - now));
 }
 
 // Is all before this work in the cache? Then what it shares of a block is copied, if it is yet to be.

@@ -105,7 +105,7 @@ class Engine : public Model {
   std::vector<std::unique_ptr<Job>> active_;
   int generating_ = 0;  // active jobs that generate
   int impatient_ = 0;   // requests in flight with a deadline, or that may be cancelled
-  std::chrono::steady_clock::time_point looked_at_{};
+  std::chrono::steady_clock::time_point look_at_{};  // next, at the patience of those that wait
   std::vector<std::function<void()>> completions_;
   Sharing sharing_;
 };

@@ -156,6 +156,8 @@ bool Engine::place(Work& work, int tokens, int reusable) {
     part.reset();
     ++found;
   }
+  // Worth waiting for are whole blocks only: where beginnings differ within one, each request would wait for the one before it.
+  if (part && !cache_.ready(part->block)) part.reset();
   // Held until the work ends, though it is read once: so few blocks are not worth another state.
   if (part) take(part->block);
   const int fresh = blocks_for(tokens) - found;

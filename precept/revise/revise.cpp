@@ -29,6 +29,7 @@ class Scheduler {
     total_ = *total;
     done_ = total_ - *open;
     slots_.resize(static_cast<std::size_t>(std::clamp<std::int64_t>(*open, 1, run_.options.concurrency)));
+    for (std::size_t i = slots_.size(); i-- > 0;) free_.push_back(i);
     report();
     while (true) {
       if (Status status = fill(); !status) return tl::unexpected<Error>(status.error());
@@ -53,25 +54,32 @@ class Scheduler {
  private:
   bool gave_up() const { return run_.options.give_up_after > 0 && in_a_row_ >= run_.options.give_up_after; }
 
+  // An item, and word of its end: to look at all that are in flight after each step would touch every one's memory.
+  static Task<ItemTrace> watch(Task<ItemTrace> item, std::size_t slot, std::vector<std::size_t>& ended) {
+    ItemTrace trace = co_await item;
+    ended.push_back(slot);
+    co_return trace;
+  }
+
   // Starts items in free slots. An item whose steps are all stored ends at once.
   Status fill() {
-    for (auto& slot : slots_) {
-      while (!slot && !exhausted_ && !gave_up() && !limit_) {
-        auto item = run_.store.next_open_item(next_);
-        if (!item) return tl::unexpected<Error>(item.error());
-        if (!*item) {
-          exhausted_ = true;
-          break;
-        }
-        next_ = (*item)->ordinal + 1;
-        auto stored = run_.store.steps((*item)->ordinal);
-        if (!stored) return tl::unexpected<Error>(stored.error());
-        slot.emplace(task_(run_, std::move(**item), std::move(*stored)));
-        ++flying_;
-        slot->start();
-        if (slot->done()) take(slot);
-        if (!run_.storage) return run_.storage;
+    while (!free_.empty() && !exhausted_ && !gave_up() && !limit_) {
+      auto item = run_.store.next_open_item(next_);
+      if (!item) return tl::unexpected<Error>(item.error());
+      if (!*item) {
+        exhausted_ = true;
+        break;
       }
+      next_ = (*item)->ordinal + 1;
+      auto stored = run_.store.steps((*item)->ordinal);
+      if (!stored) return tl::unexpected<Error>(stored.error());
+      const std::size_t slot = free_.back();
+      free_.pop_back();
+      slots_[slot].emplace(watch(task_(run_, std::move(**item), std::move(*stored)), slot, ended_));
+      ++flying_;
+      slots_[slot]->start();
+      collect();
+      if (!run_.storage) return run_.storage;
     }
     return {};
   }
@@ -87,9 +95,11 @@ class Scheduler {
 
   // Takes finished items out of their slots.
   void collect() {
-    for (auto& slot : slots_) {
-      if (slot && slot->done()) take(slot);
+    for (const std::size_t slot : ended_) {
+      take(slots_[slot]);
+      free_.push_back(slot);
     }
+    ended_.clear();
   }
 
   void take(std::optional<Task<ItemTrace>>& slot) {
@@ -161,6 +171,7 @@ class Scheduler {
   const char* stage_;
   const EventSink& events_;
   std::vector<std::optional<Task<ItemTrace>>> slots_;
+  std::vector<std::size_t> free_, ended_;  // slots
   ReviseResult result_;
   std::int64_t next_ = 0, flying_ = 0, total_ = 0, done_ = 0, unreported_ = 0;
   int in_a_row_ = 0, idle_ = 0;

@@ -1,0 +1,139 @@
+// What it costs that a row's sums have one order whatever the rows beside it: the engine's product of a step's rows with all
+// matrices of shape 135m, against one that is free to sum in as many parts as the processor likes, in turn. Needs AVX-512 BF16.
+//
+//   bench_invariance [ROUNDS = 15] [THREADS = 2]
+//
+// Where there are few rows, the fixed order leaves few sums in flight (a panel of one row is two vectors, each waiting for the
+// one before); the free one halves, quarters or splits further the dimension that is summed. From six rows on nothing is split.
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <vector>
+
+#include "precept/lm/infer/team.h"
+#include "precept/lm/infer/matrix.h"
+#include "precept/lm/nn/row_kernels.h"
+
+namespace precept {
+namespace {
+
+using nn::Lane;
+
+// R rows of a panel, its lanes in S parts.
+template <int R, int S>
+void free_tile(int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, const Lane* after) {
+  __m512 sum[R][S][2];
+  for (int r = 0; r < R; ++r) {
+    for (int s = 0; s < S; ++s) sum[r][s][0] = sum[r][s][1] = _mm512_setzero_ps();
+  }
+  for (int i = 0; i < lanes; i += S) {
+#pragma GCC unroll 8
+    for (int s = 0; s < S; ++s) {
+      const Lane* at = panel + static_cast<std::size_t>(i + s) * nn::kPanel;
+      __builtin_prefetch(after + static_cast<std::size_t>(i + s) * nn::kPanel);
+      __builtin_prefetch(after + static_cast<std::size_t>(i + s) * nn::kPanel + 16);
+      const auto b0 = reinterpret_cast<__m512bh>(_mm512_loadu_ps(at)), b1 = reinterpret_cast<__m512bh>(_mm512_loadu_ps(at + 16));
+#pragma GCC unroll 14
+      for (int r = 0; r < R; ++r) {
+        const auto x = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[static_cast<std::size_t>(r) * lda + static_cast<std::size_t>(i + s)])));
+        sum[r][s][0] = _mm512_dpbf16_ps(sum[r][s][0], x, b0);
+        sum[r][s][1] = _mm512_dpbf16_ps(sum[r][s][1], x, b1);
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int v = 0; v < 2; ++v) {
+      __m512 all = sum[r][0][v];
+      for (int s = 1; s < S; ++s) all = _mm512_add_ps(all, sum[r][s][v]);
+      _mm512_storeu_ps(c + static_cast<std::size_t>(r) * ldc + v * 16, all);
+    }
+  }
+}
+
+constexpr int parts_of(int rows) { return rows == 1 ? 8 : rows == 2 ? 4 : rows <= 5 ? 2 : 1; }
+
+template <int R>
+void free_tile_of(int rows, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, const Lane* after) {
+  if constexpr (R >= 1) {
+    if (rows == R) return free_tile<R, parts_of(R)>(lanes, a, lda, panel, c, ldc, after);
+    free_tile_of<R - 1>(rows, lanes, a, lda, panel, c, ldc, after);
+  }
+}
+
+void free_product(int m, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, const Lane* after) {
+  for (int i = 0; i < m; i += 14) {
+    free_tile_of<14>(std::min(14, m - i), lanes, a + static_cast<std::size_t>(i) * lda, lda, panel, c + static_cast<std::size_t>(i) * ldc, ldc, after);
+  }
+}
+
+struct Shape {
+  int in, out;
+};
+constexpr int kLayers = 30;
+constexpr Shape kShapes[] = {{576, 960}, {576, 576}, {576, 1536}, {576, 1536}, {1536, 576}};
+
+double median(std::vector<double> values) {
+  std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+}  // namespace precept
+
+int main(int argc, char** argv) {
+  using namespace precept;
+  const int rounds = argc > 1 ? std::atoi(argv[1]) : 15, threads = argc > 2 ? std::atoi(argv[2]) : 2;
+  const nn::RowKernels& kernels = nn::row_kernels(nn::Precision::kBf16);
+  if (!__builtin_cpu_supports("avx512bf16")) {
+    std::fprintf(stderr, "this processor has no AVX-512 BF16\n");
+    return 2;
+  }
+  std::size_t lanes = nn::kPanel * 2048;  // asked for beyond the end
+  for (const Shape& s : kShapes) lanes += kLayers * nn::packed_lanes(kernels.precision, static_cast<std::size_t>(s.in), static_cast<std::size_t>(s.out));
+  infer::Lanes weights(lanes, 0x3C003C00U);
+  infer::Team team(threads);
+  std::printf("%d threads; milliseconds of a step's products, fixed order and free, medians of %d; a: what the fixed order costs\n", threads, rounds);
+  for (const int rows : {1, 2, 4, 8, 32, 64}) {
+    const std::size_t lda = 1536 / 2 + 16;
+    const infer::Lanes a(static_cast<std::size_t>(rows) * lda, 0x3C003C00U);
+    std::vector<float> c(static_cast<std::size_t>(rows) * 1536 + 64);
+    std::vector<double> took[2];
+    double check[2] = {};
+    for (int round = 0; round < 2 * rounds + 2; ++round) {
+      const int free = round % 2;
+      const auto start = std::chrono::steady_clock::now();
+      team.run([&](int thread) {
+        const Lane* matrix = weights.data();
+        for (int layer = 0; layer < kLayers; ++layer) {
+          for (const Shape& s : kShapes) {
+            const int k = s.in / 2, panels = s.out / nn::kPanel;
+            const infer::Share mine(panels, thread, threads);
+            for (int p = mine.begin; p < mine.end; ++p) {
+              const Lane* panel = matrix + static_cast<std::size_t>(p) * static_cast<std::size_t>(k) * nn::kPanel;
+              const Lane* after = panel + static_cast<std::size_t>(k) * nn::kPanel;
+              float* to = c.data() + p * nn::kPanel;
+              if (free != 0) free_product(rows, k, a.data(), lda, panel, to, 1536, after);
+              else kernels.product(rows, nn::kPanel, k, a.data(), lda, panel, to, 1536, false, after);
+            }
+            matrix += static_cast<std::size_t>(panels) * static_cast<std::size_t>(k) * nn::kPanel;
+            team.barrier();
+          }
+        }
+      });
+      const double ms = 1e3 * std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      if (round >= 2) took[free].push_back(ms);
+      check[free] = static_cast<double>(c[0]);
+    }
+    if (std::abs(check[0] - check[1]) > 1e-3 * std::abs(check[0])) {
+      std::fprintf(stderr, "the two do not agree: %g and %g\n", check[0], check[1]);
+      return 3;
+    }
+    const double fixed = median(took[0]), free = median(took[1]);
+    std::printf("%3d rows: %7.3f %7.3f  a = %+.1f%%\n", rows, fixed, free, 100 * (fixed / free - 1));
+  }
+  return 0;
+}

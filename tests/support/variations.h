@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +17,8 @@ struct Variation {
   std::string name;
   LlamaConfig config;
 };
+// Or its bytes are printed, those between its members too.
+inline void PrintTo(const Variation& variation, std::ostream* out) { *out << variation.name; }
 
 inline std::vector<Variation> variations(const LlamaConfig& base) {
   std::vector<Variation> all;

@@ -23,6 +23,7 @@ const std::vector<std::pair<std::string, std::string>> kSmaller = {
     {"precept compare ", "precept compare --prompts 12 --held-out 12 "},
     {"precept bench engine --shape 135m", "precept bench engine --shape pocket --sequences 1,4 --tokens 8 --prefill 64"},
     {"precept bench loop", "precept bench loop --items 12"},
+    {"precept bench queue", "precept bench queue --requests 200 --first 50"},
 };
 
 class Readme : public ProgramTest {

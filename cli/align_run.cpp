@@ -35,6 +35,7 @@ struct Rounds {
   std::string base = {};
 
   std::string path(const std::string& name) const { return options.out + "/" + name; }
+  std::string reward_folder(int round) const { return path("models/reward-" + std::to_string(round)); }
   std::string inside(const std::string& folder) const {
     return folder.compare(0, options.out.size() + 1, options.out + "/") == 0 ? folder.substr(options.out.size() + 1) : folder;
   }
@@ -165,7 +166,7 @@ Result<std::string> make_round(Rounds& r, int round, const std::string& policy, 
   stage.batch = r.options.batch;
   stage.reward.judge_weight = (round == r.options.poison_round ? -1 : 1) * r.options.judge_weight;
   if (r.options.reward_model_weight > 0) {
-    const std::string folder = r.path("models/reward-" + std::to_string(round));
+    const std::string folder = r.reward_folder(round);
     const auto made = reward_model(r, round, policy, judge, folder);
     if (!made) return tl::unexpected(made.error());
     if (*made) {
@@ -210,6 +211,7 @@ nlohmann::ordered_json to_json(const Rounds& r, const RoundResult& round) {
   out["judge"] = r.inside(round.judge);
   if (round.judge_selects) out["judge_selects"] = json::estimate(*round.judge_selects);
   if (round.judge_judges) out["judge_judges"] = json::estimate(*round.judge_judges);
+  out["reward_model"] = r.inside(round.reward_model);
   out["halted"] = round.halted;
   return out;
 }
@@ -287,6 +289,7 @@ Result<AlignResult> run_align(const LmApi& lm, const AlignOptions& options, cons
     auto halted = make_round(r, round, result.model, judge, one.model);
     if (!halted) return tl::unexpected(halted.error());
     one.halted = std::move(*halted);
+    if (const std::string learnt = r.reward_folder(round); has_weights(learnt)) one.reward_model = learnt;
     auto after = measure(r, one.model, std::to_string(round));
     if (!after) return tl::unexpected(after.error());
     one.digest = after->model_digest;

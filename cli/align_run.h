@@ -85,6 +85,7 @@ struct RoundResult {
   NamedRates rates;           // of what it made, on the panel
   std::string judge;          // folder of the model that judged
   std::optional<Estimate> judge_selects, judge_judges;  // its accuracy on the panel, where it was measured
+  std::string reward_model;   // folder; empty: none was trained
   std::string halted;         // by a guard
 };
 

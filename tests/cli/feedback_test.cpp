@@ -115,11 +115,11 @@ TEST_F(Feedback, RoundsResumeAndKeepTheirRecipe) {
   expect_error(run(arguments + " --seed 3"), 2, "another recipe");
 }
 
-// The same round, healthy and with what is rewarded turned round, where half of the answers break a rule.
+// The same round, healthy and with what is rewarded turned round, where a fourth of the answers breaks a rule.
 TEST_F(Feedback, APoisonedRoundIsRolledBackAndSaysWhy) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
-  const std::string arguments = "align --quiet --sl=false --pocket-prompts 64 --panel 300 --judge-cases 0 --rounds 1 --reward-model-weight 0 --guard=false"
-                                " --rl-prompts-per-step 16 --rl-samples 6 --rl-lr 0.002 --rl-epochs 2";
+  const std::string arguments = "align --quiet --pocket-prompts 64 --panel 300 --judge-cases 0 --rounds 1 --reward-model-weight 0 --guard=false"
+                                " --rl-prompts-per-step 16 --rl-samples 6 --rl-lr 0.0006 --rl-epochs 2";
   const Ran healthy = run(arguments + " --out healthy");
   ASSERT_EQ(healthy.code, 0) << healthy.out << healthy.err;
   EXPECT_NE(healthy.out.find("round 1: go on, since on the panel violations fell from"), std::string::npos) << healthy.out;
@@ -127,9 +127,9 @@ TEST_F(Feedback, APoisonedRoundIsRolledBackAndSaysWhy) {
   EXPECT_EQ(poisoned.code, 1) << poisoned.out << poisoned.err;
   EXPECT_NE(poisoned.out.find("round 1: roll back, since on the panel violations rose from"), std::string::npos) << poisoned.out;
   const auto rounds = nlohmann::json::parse(slurp(path("poisoned/rounds.json")), nullptr, false);
-  EXPECT_EQ(rounds["model"], rounds["rounds"][0]["kept"]);
-  EXPECT_NE(rounds["digest"], rounds["rounds"][0]["digest"]) << "what is kept is not what the round made";
-  EXPECT_NE(rounds["model"], rounds["rounds"][0]["model"]);
+  EXPECT_EQ(rounds["model"], "models/sl") << "where the round began";
+  EXPECT_EQ(rounds["rounds"][0]["kept"], "models/sl");
+  EXPECT_NE(rounds["digest"], rounds["rounds"][0]["digest"]);
 }
 
 // Elsewhere than in the pocket world pairs with labels decide.

@@ -10,17 +10,25 @@
 namespace precept {
 namespace {
 
+void print_rates(const char* when, const NamedRates& rates) {
+  std::printf("  %s:", when);
+  for (const auto& [name, rate] : rates) std::printf("%s %s %s", name == rates.front().first ? "" : ";", rate_name(name).c_str(), percent_text(rate).c_str());
+  std::printf("\n");
+}
+
 Result<int> align(const AlignOptions& options, const EventSink& events) {
   const auto lm = lm_library();
   if (!lm) return tl::unexpected(lm.error());
   const auto result = run_align(**lm, options, events);
   if (!result) return tl::unexpected(result.error());
+  print_rates("base", result->base);
+  print_rates("before the rounds", result->start);
   for (const RoundResult& round : result->rounds) {
-    std::printf("round %d: %s, since %s\n  violation rate %s, helpfulness %s, over-refusal %s\n", round.round, decision_name(round.decision),
-                round.why.c_str(), percent_text(round.violation_rate).c_str(), percent_text(round.helpfulness).c_str(),
-                percent_text(round.over_refusal).c_str());
+    std::printf("round %d: %s, since %s\n", round.round, decision_name(round.decision), round.why.c_str());
+    print_rates("after", round.rates);
+    if (round.judge_judges) std::printf("  judged by %s: accuracy %s\n", round.judge.c_str(), percent_text(*round.judge_judges).c_str());
   }
-  std::printf("Aligned model: %s\n", result->model.c_str());
+  std::printf("Aligned model: %s (%s)\n", result->model.c_str(), result->digest.substr(0, 12).c_str());
   return !result->rounds.empty() && result->rounds.back().decision == RoundDecision::kRollBack ? 1 : 0;
 }
 

@@ -1,10 +1,10 @@
 #include "cli/align_run.h"
 
 #include <filesystem>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
+#include "cli/align_panel.h"
 #include "cli/interrupt.h"
 #include "cli/keep_constitution.h"
 #include "cli/locate.h"
@@ -14,6 +14,7 @@
 #include "precept/checkpoint/save.h"
 #include "precept/core/io.h"
 #include "precept/evaluate/json.h"
+#include "precept/feedback/labels.h"
 #include "worlds/pocket/oracle.h"
 
 namespace precept {
@@ -21,22 +22,28 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kBetweenSeed = 0x726f756e64ull;  // of the panel's prompts: no other command draws these
+constexpr std::size_t kFewestPairs = 20;  // with fewer there is nothing to learn a reward from
 
 struct Rounds {
   const LmApi& lm;
   const AlignOptions& options;
   EventSink events;
   MetricsLog metrics;
-  Constitution constitution;
-  std::vector<Prompt> prompts, panel;
-  std::string base;
+  Constitution constitution = {};
+  std::vector<Prompt> prompts = {};
+  std::optional<Panel> panel = {};
+  std::string base = {};
 
   std::string path(const std::string& name) const { return options.out + "/" + name; }
+  std::string reward_folder(int round) const { return path("models/reward-" + std::to_string(round)); }
+  std::string inside(const std::string& folder) const {
+    return folder.compare(0, options.out.size() + 1, options.out + "/") == 0 ? folder.substr(options.out.size() + 1) : folder;
+  }
   EventSink tee(const std::string& stage) { return metrics.tee(stage, events); }
   Result<std::unique_ptr<Model>> open(const std::string& folder) const {
     EngineOptions engine;
     engine.threads = options.threads;
+    engine.device = options.device;
     engine.max_batch = options.batch;
     return lm.open_checkpoint(folder, engine);
   }
@@ -62,23 +69,10 @@ TrainCommand command_for(const Rounds& r, const std::string& from, const std::st
   return command;
 }
 
-// On the panel; what is there is of the same model, since it lies beside it.
-Result<Evaluation> measure(Rounds& r, const std::string& folder, const std::string& label) {
-  const std::string path = r.path("panel-" + label + ".json");
+Result<PanelReading> measure(Rounds& r, const std::string& folder, const std::string& label) {
   auto model = r.open(folder);
   if (!model) return tl::unexpected(model.error());
-  if (fs::exists(path)) {
-    auto stored = load_evaluation(path);
-    if (stored && stored->model_digest == (*model)->info().digest) return stored;
-  }
-  EvalOptions options;
-  options.seed = r.options.seed;
-  options.label = label;
-  const pocket::PocketOracle oracle(r.constitution);
-  auto evaluation = evaluate_policy(**model, r.panel, r.constitution, oracle, options, r.events);
-  if (!evaluation) return evaluation;
-  if (const Status written = write_file(path, to_json(*evaluation)); !written) return tl::unexpected(written.error());
-  return evaluation;
+  return r.panel->measure(**model, label, r.path("panel-" + label + ".json"), r.events);
 }
 
 // The loop and fine-tuning: the folder of what they make.
@@ -90,7 +84,8 @@ Result<std::string> supervised(Rounds& r) {
   ReviseOptions loop;
   loop.seed = r.options.seed;
   loop.draft_temperature = 0.7;
-  loop.draft_max_tokens = loop.revision_max_tokens = r.options.grpo.max_new_tokens;
+  loop.draft_max_tokens = loop.revision_max_tokens = r.options.rl.grpo.max_new_tokens;
+  loop.critique_max_tokens = 48;
   auto store = RunStore::open(r.path("sl"), revise_recipe(loop, r.constitution, (*model)->info(), (*model)->info()));
   if (!store) return tl::unexpected(store.error());
   if (const Status set = store->set_items(items_of(r.prompts)); !set) return tl::unexpected(set.error());
@@ -106,14 +101,16 @@ Result<std::string> supervised(Rounds& r) {
   return out;
 }
 
-// Labels of a round; poisoned ones are turned round.
+// What a reward model of this round learns: pairs of the policy's own answers of which the judge says that one keeps the rules and the
+// other does not (how sure it is of answers that are alike is noise), and the revisions of the loop over its drafts. Poisoned labels
+// are turned round.
 Result<std::vector<AnswerPair>> labels_of(Rounds& r, int round, const std::string& policy, const std::string& judge) {
   const std::string folder = r.path("round-" + std::to_string(round));
   auto writer = r.open(policy), reader = r.open(judge);
   if (!writer || !reader) return tl::unexpected(writer ? reader.error() : writer.error());
   LabelOptions label;
   label.samples = r.options.label_samples;
-  label.max_tokens = r.options.grpo.max_new_tokens;
+  label.max_tokens = r.options.rl.grpo.max_new_tokens;
   label.seed = r.options.seed + static_cast<std::uint64_t>(round);
   if (const Status made = make_folder(folder + "/labels"); !made) return tl::unexpected(made.error());
   auto store = RunStore::open(folder + "/labels", label_recipe(label, r.constitution, (*writer)->info(), (*reader)->info(), {}));
@@ -121,51 +118,64 @@ Result<std::vector<AnswerPair>> labels_of(Rounds& r, int round, const std::strin
   if (const Status set = store->set_items(items_of(r.prompts)); !set) return tl::unexpected(set.error());
   const auto labelled = label_items(r.constitution, label, {}, **writer, **reader, *store, r.events);
   if (!labelled) return tl::unexpected(labelled.error());
-  const bool poisoned = round == r.options.poison_round;
   std::vector<AnswerPair> pairs;
   std::string lines;
-  const auto counts = visit_labels(label, r.constitution, false, *store, [&](PairLabel pair) {
-    if (poisoned) pair.label = 1 - pair.label;
+  const auto take = [&](const PairLabel& pair) {
     lines += label_line(pair);
     pairs.push_back({pair.id, pair.messages, pair.chosen, pair.rejected, pair.label});
+  };
+  const bool poisoned = round == r.options.poison_round;
+  const auto counts = visit_labels(label, r.constitution, false, *store, [&](PairLabel pair) {
+    if (!pair.decided) return;
+    if (poisoned) pair.label = 1 - pair.label;
+    take(pair);
   });
   if (!counts) return tl::unexpected(counts.error());
+  if (r.options.sl) {
+    const auto loop = RunStore::open_readonly(r.path("sl"));
+    if (!loop) return tl::unexpected(loop.error());
+    if (const auto revisions = visit_revisions(*loop, take); !revisions) return tl::unexpected(revisions.error());
+  }
   if (const Status written = write_file(folder + "/labels.jsonl", lines); !written) return tl::unexpected(written.error());
   return pairs;
 }
 
-Status reward_model(Rounds& r, int round, const std::string& policy, const std::string& judge, const std::string& out) {
-  if (has_weights(out)) return {};
+// False: there is too little to learn one from.
+Result<bool> reward_model(Rounds& r, int round, const std::string& policy, const std::string& judge, const std::string& out) {
+  if (has_weights(out)) return true;
   auto pairs = labels_of(r, round, policy, judge);
   if (!pairs) return tl::unexpected(pairs.error());
-  if (pairs->empty()) return failed("no two answers of a prompt differ: there is nothing to compare", "raise --label-samples");
+  if (pairs->size() < kFewestPairs) return false;
   TrainCommand command = command_for(r, r.base, out, r.options.reward_epochs, r.options.reward_lr);
-  if (const Status ready = prepare(command, "reward"); !ready) return ready;
+  if (const Status ready = prepare(command, "reward"); !ready) return tl::unexpected(ready.error());
   const auto trained = run_reward_stage(r.lm, command, {}, 0.1, std::move(*pairs), r.tee("reward-" + std::to_string(round)));
   if (!trained) return tl::unexpected(trained.error());
   forget_state(command);
-  return {};
+  return true;
 }
 
 // Labels, reward model, RL: why a guard stopped the last, or nothing.
 Result<std::string> make_round(Rounds& r, int round, const std::string& policy, const std::string& judge, const std::string& out) {
   const std::string note = out + "/halted.txt";
   if (has_weights(out) && fs::exists(note)) return read_text(note);
-  const double sign = round == r.options.poison_round ? -1 : 1;
-  GrpoStage stage;
-  stage.grpo = r.options.grpo;
+  TrainCommand command = command_for(r, policy, out, r.options.rl.epochs, r.options.rl.lr);
+  GrpoStage stage = rl_stage(r.options.rl, command);
   stage.judge = judge;
   stage.constitution_file = r.options.constitution;
+  stage.device = r.options.device;
   stage.batch = r.options.batch;
-  stage.reward.judge_weight = sign * r.options.judge_weight;
+  stage.reward.judge_weight = (round == r.options.poison_round ? -1 : 1) * r.options.judge_weight;
   if (r.options.reward_model_weight > 0) {
-    stage.reward.reward_model = r.path("models/reward-" + std::to_string(round));
-    stage.reward.reward_model_weight = r.options.reward_model_weight;  // learnt from labels that are turned round already
-    if (const Status made = reward_model(r, round, policy, judge, stage.reward.reward_model); !made) return tl::unexpected(made.error());
+    const std::string folder = r.reward_folder(round);
+    const auto made = reward_model(r, round, policy, judge, folder);
+    if (!made) return tl::unexpected(made.error());
+    if (*made) {
+      stage.reward.reward_model = folder;
+      stage.reward.reward_model_weight = r.options.reward_model_weight;  // learnt from labels that are turned round already
+    }
   }
-  TrainCommand command = command_for(r, policy, out, r.options.rl_epochs, r.options.rl_lr);
-  command.train.weight_decay = 0;
   command.train.seed += static_cast<std::uint64_t>(round);
+  command.train.guard.on = r.options.guard;
   if (const Status ready = prepare(command, "rl"); !ready) return tl::unexpected(ready.error());
   const auto trained = run_grpo_stage(r.lm, command, stage, r.prompts, r.tee("rl-" + std::to_string(round)));
   if (!trained) return tl::unexpected(trained.error());
@@ -174,28 +184,43 @@ Result<std::string> make_round(Rounds& r, int round, const std::string& policy, 
   return trained->halted;
 }
 
-nlohmann::ordered_json to_json(const RoundResult& round) {
-  return {{"round", round.round}, {"decision", decision_name(round.decision)}, {"why", round.why}, {"model", round.model}, {"kept", round.kept},
-          {"violation_rate", json::estimate(round.violation_rate)}, {"helpfulness", json::estimate(round.helpfulness)},
-          {"over_refusal", json::estimate(round.over_refusal)}, {"halted", round.halted}};
+// How well the judge of a round judges, on answers of the base, of which many break a rule.
+Status measure_judge(Rounds& r, const std::string& judge, const PanelReading& base, RoundResult& round) {
+  round.judge = judge;
+  if (r.options.judge_cases == 0 || !r.panel->of_world()) return {};
+  auto model = r.open(judge);
+  if (!model) return tl::unexpected(model.error());
+  const auto quality = r.panel->measure_judge(**model, base, r.options.judge_cases, r.path("judge-" + std::to_string(round.round) + ".json"), r.events);
+  if (!quality) return tl::unexpected(quality.error());
+  round.judge_selects = quality->selection.accuracy;
+  round.judge_judges = quality->judgment.accuracy;
+  return {};
+}
+
+nlohmann::ordered_json to_json(const NamedRates& rates) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (const auto& [name, rate] : rates) out[name] = json::estimate(rate);
+  return out;
+}
+
+// Paths within the run are told from its folder on, so that the file is the same wherever that lies.
+nlohmann::ordered_json to_json(const Rounds& r, const RoundResult& round) {
+  nlohmann::ordered_json out = {{"round", round.round}, {"decision", decision_name(round.decision)}, {"why", round.why},
+                                {"model", r.inside(round.model)}, {"digest", round.digest}, {"kept", r.inside(round.kept)}};
+  out.update(to_json(round.rates));
+  out["judge"] = r.inside(round.judge);
+  if (round.judge_selects) out["judge_selects"] = json::estimate(*round.judge_selects);
+  if (round.judge_judges) out["judge_judges"] = json::estimate(*round.judge_judges);
+  out["reward_model"] = r.inside(round.reward_model);
+  out["halted"] = round.halted;
+  return out;
 }
 
 Status keep(const Rounds& r, const AlignResult& result) {
-  nlohmann::ordered_json all = {{"rounds", nlohmann::ordered_json::array()}, {"model", result.model}};
-  for (const RoundResult& round : result.rounds) all["rounds"].push_back(to_json(round));
+  nlohmann::ordered_json all = {{"base", to_json(result.base)}, {"start", to_json(result.start)}, {"rounds", nlohmann::ordered_json::array()}, {"model", r.inside(result.model)},
+                                {"digest", result.digest}};
+  for (const RoundResult& round : result.rounds) all["rounds"].push_back(to_json(r, round));
   return write_file(r.path("rounds.json"), json::dump(all) + "\n");
-}
-
-// Prompts that are neither trained on nor asked by the guards.
-std::vector<Prompt> panel_of(int count, const std::vector<Prompt>& taken) {
-  std::set<std::string> seen;
-  for (const Prompt& prompt : taken) seen.insert(prompt.messages.back().content);
-  std::vector<Prompt> out;
-  for (Prompt& prompt : pocket::pocket_prompts(pocket::Split::kTrain, 4 * count, kBetweenSeed)) {
-    if (static_cast<int>(out.size()) == count) break;
-    if (seen.insert(prompt.messages[0].content).second) out.push_back(std::move(prompt));
-  }
-  return out;
 }
 
 Status begin(Rounds& r) {
@@ -213,7 +238,10 @@ Status begin(Rounds& r) {
     if (!prompts) return tl::unexpected(prompts.error());
     r.prompts = std::move(*prompts);
   }
-  r.panel = panel_of(r.options.panel, r.prompts);
+  auto panel = r.options.panel_labels.empty() ? Panel::of_world(r.constitution, r.options.panel, r.prompts, r.options.seed)
+                                              : Panel::of_labels(r.constitution, r.options.panel_labels, r.prompts);
+  if (!panel) return tl::unexpected(panel.error());
+  r.panel = std::move(*panel);
   if (const Status made = make_folder(r.path("models")); !made) return made;
   return keep_constitution(r.constitution, r.options.out);
 }
@@ -234,36 +262,44 @@ Status keep_recipe(AlignOptions options) {
 Result<AlignResult> run_align(const LmApi& lm, const AlignOptions& options, const EventSink& events) {
   if (const Status made = make_folder(options.out); !made) return tl::unexpected(made.error());
   if (const Status kept = keep_recipe(options); !kept) return tl::unexpected(kept.error());
-  Rounds r{lm, options, events, MetricsLog(options.out), {}, {}, {}, {}};
+  Rounds r{lm, options, events, MetricsLog(options.out)};
   if (const Status begun = begin(r); !begun) return tl::unexpected(begun.error());
   AlignResult result;
   result.model = r.base;
+  const auto base = measure(r, r.base, "base");
+  if (!base) return tl::unexpected(base.error());
   if (options.sl) {
     auto sl = supervised(r);
     if (!sl) return tl::unexpected(sl.error());
     result.model = std::move(*sl);
   }
-  auto before = measure(r, result.model, "0");
-  if (!before) return tl::unexpected(before.error());
+  const auto start = options.sl ? measure(r, result.model, "sl") : base;
+  if (!start) return tl::unexpected(start.error());
+  PanelReading before = *start;
+  result.base = base->rates();
+  result.start = start->rates();
+  result.digest = start->model_digest;
   for (int round = 1; round <= options.rounds; ++round) {
     RoundResult one;
     one.round = round;
     one.model = r.path("models/round-" + std::to_string(round));
     // The model that an earlier round made judges; a fine-tuned one alone never learnt to judge better than its base.
     const std::string judge = options.judged_by == "base" || round == 1 ? r.base : result.model;
+    if (const Status known = measure_judge(r, judge, *base, one); !known) return tl::unexpected(known.error());
     auto halted = make_round(r, round, result.model, judge, one.model);
     if (!halted) return tl::unexpected(halted.error());
     one.halted = std::move(*halted);
+    if (const std::string learnt = r.reward_folder(round); has_weights(learnt)) one.reward_model = learnt;
     auto after = measure(r, one.model, std::to_string(round));
     if (!after) return tl::unexpected(after.error());
-    one.violation_rate = after->violation_rate;
-    one.helpfulness = after->helpfulness;
-    one.over_refusal = after->over_refusal;
-    one.decision = decide(compare(*before, *after), one.halted, one.why);
+    one.digest = after->model_digest;
+    one.rates = after->rates();
+    one.decision = decide(compare(before, *after), round == 1 ? PanelRates() : compare(*start, *after), one.halted, one.why);
     // A round that brings nothing that the panel can see is not taken over either: what else it did, the panel did not see.
     if (one.decision == RoundDecision::kGoOn) {
       result.model = one.model;
-      before = std::move(after);
+      result.digest = one.digest;
+      before = std::move(*after);
     }
     one.kept = result.model;
     result.rounds.push_back(one);

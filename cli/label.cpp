@@ -34,8 +34,7 @@ void for_each_field(LabelCommand& o, Visit visit) {
   visit("run", o.common.run, "run folder: labels/run.db, labels.jsonl, labels.json", beside());
   visit("out", o.out, "file of labels to write (default: labels.jsonl of --run)", beside());
   for_each_field(o.label, visit);
-  visit("threads", o.common.threads, kThreadsHelp, threads_rule());
-  visit("batch", o.common.batch, kBatchHelp, batch_rule());
+  visit_engine(o.common, visit);
   for_each_field(o.endpoint, visit);
 }
 
@@ -78,8 +77,7 @@ Result<Models> open_models(const LabelCommand& command, const EventSink& events)
   if (!meter) return tl::unexpected(meter.error());
   models.meter = std::move(*meter);
   OpenOptions open;
-  open.engine.threads = common.threads;
-  open.engine.max_batch = common.batch;
+  open.engine = engine_options(common);
   open.endpoint = command.endpoint;
   open.meter = models.meter;
   open.events = events;

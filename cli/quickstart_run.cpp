@@ -167,24 +167,15 @@ Result<std::string> train_rl(Session& s, const std::string& base_folder, Metrics
   command.model = s.path("models/sl");
   command.out = s.path("models/rl");
   command.run = s.out;
+  GrpoStage stage = rl_stage(s.options.reinforce, command);
   TrainOptions& train = command.train;
-  train.epochs = s.options.rl_epochs;
-  train.lr = s.options.rl_lr;
-  train.weight_decay = 0;
   train.precision = s.options.precision;
   train.checkpoint_every = 10;
   train.seed = s.options.seed;
   train.threads = s.options.threads;
   if (const Status ready = prepare(command, "rl"); !ready) return tl::unexpected(ready.error());
-  GrpoStage stage;
-  stage.grpo.kl_coef = s.options.rl_kl;
-  // Nearly all answers of the fine-tuned model keep every principle. What there is to learn lies in the few groups of answers
-  // of which some do and some do not; the others, and how sure the judge is of what is fine, would only add noise.
-  stage.grpo.dynamic_sampling = true;
-  stage.grpo.advantage = "dr";
-  stage.grpo.average = "constant";
-  stage.reward.judge_verdicts = true;
   stage.judge = base_folder;
+  stage.device = s.options.device;
   stage.constitution_file = s.options.constitution;
   stage.batch = s.options.batch;
   const auto summary = run_grpo_stage(s.lm, command, stage, s.prompts, metrics.tee("rl", s.events));

@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include "cli/grpo_fields.h"
 #include "precept/core/events.h"
 #include "precept/core/fields.h"
 #include "precept/core/result.h"
@@ -30,9 +31,7 @@ struct QuickstartOptions {
   bool revise_compliant = false;        // with "random": the 2022 paper's loop
   int max_rounds = 4;
   bool rl = true;                       // reinforcement learning after SFT, with the base as judge
-  int rl_epochs = 3;                    // passes over the prompts
-  double rl_lr = 1e-4;
-  double rl_kl = 0.02;
+  RlOptions reinforce;
   std::string device = "cpu";           // of the loop and the evaluations; training is the CPU's
   int threads = 0;                      // 0: all cores; changes no result
   int batch = 64;                       // sequences decoded together; changes no result
@@ -56,9 +55,7 @@ void for_each_field(QuickstartOptions& o, Visit visit) {
   visit("revise_compliant", o.revise_compliant, "revise without judging, max-rounds times (the 2022 paper's way)");
   visit("max_rounds", o.max_rounds, "critiques and revisions of one item at most", between(0, 100));
   visit("rl", o.rl, "reinforcement learning after the fine-tuning, with the base model as judge");
-  visit("rl_epochs", o.rl_epochs, "passes over the prompts in reinforcement learning", between(1, 1000));
-  visit("rl_lr", o.rl_lr, "highest learning rate of reinforcement learning", above(0, 10));
-  visit("rl_kl", o.rl_kl, "of the distance to the fine-tuned model in reinforcement learning", between(0, 1000));
+  for_each_field(o.reinforce, visit);
   visit("device", o.device, kDeviceHelp);
   visit("threads", o.threads, "threads; 0: all cores (changes no result)", beside(between(0, 1024)));
   visit("batch", o.batch, "sequences decoded together (changes no result)", beside(between(1, 4096)));

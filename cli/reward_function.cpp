@@ -1,5 +1,7 @@
 #include "cli/reward_function.h"
 
+#include <algorithm>
+
 #include "precept/core/digest.h"
 #include "precept/feedback/judge_reward.h"
 
@@ -44,6 +46,25 @@ RolloutReward read(const Reward& reward, const RewardMix& mix) {
 
 }  // namespace
 
+void level_rewards(const std::vector<Rollout>& rollouts, double spread, std::vector<RolloutReward>& rewards) {
+  for (std::size_t begin = 0, end = 0; begin < rollouts.size(); begin = end) {
+    double low = 0, high = 0, sum = 0;
+    int n = 0;
+    for (end = begin; end < rollouts.size() && rollouts[end].prompt.id == rollouts[begin].prompt.id; ++end) {
+      if (!rewards[end].total) continue;
+      const double total = *rewards[end].total;
+      low = n == 0 ? total : std::min(low, total);
+      high = n == 0 ? total : std::max(high, total);
+      sum += total;
+      ++n;
+    }
+    if (n == 0 || low == high || high - low > spread) continue;
+    for (std::size_t i = begin; i < end; ++i) {
+      if (rewards[i].total) rewards[i].total = sum / n;
+    }
+  }
+}
+
 Result<std::unique_ptr<Rewarder>> Rewarder::make(const LmApi& lm, const RewardTerms& terms, const std::string& judge, const OpenOptions& open,
                                                  Constitution constitution,
                                                  const std::function<std::unique_ptr<Model>(std::unique_ptr<Model>)>& around) {
@@ -87,6 +108,7 @@ Result<std::unique_ptr<Rewarder>> Rewarder::make(const LmApi& lm, const RewardTe
   auto mix = RewardMix::make(std::move(sources));
   if (!mix) return tl::unexpected(mix.error());
   rewarder->mix_.emplace(std::move(*mix));
+  rewarder->min_spread_ = terms.min_spread;
   RewardTerms copy = terms;
   for (const Field& field : fields_of(copy)) {
     const std::string_view name(field.name);  // what they hold counts, not where it lies
@@ -105,6 +127,7 @@ RewardFunction Rewarder::function() {
     std::vector<RolloutReward> out;
     out.reserve(rewards->size());
     for (const Reward& reward : *rewards) out.push_back(read(reward, *mix_));
+    level_rewards(rollouts, min_spread_, out);
     return out;
   };
 }

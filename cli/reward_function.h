@@ -21,6 +21,7 @@ struct RewardTerms {
   double reward_model_weight = 1;  // where one is given
   std::string tasks;               // programming tasks, whose tests are a reward
   double tests_weight = 1;         // where they are given
+  double min_spread = 0;           // answers to one prompt that differ by no more are worth the same: their mean
   double length_weight = 0, format_weight = 0, rule_weight = 0;
   TextRewardOptions text;
 };
@@ -34,6 +35,7 @@ void for_each_field(RewardTerms& o, Visit visit) {
   visit("reward_model_weight", o.reward_model_weight, "what the reward model counts", weight);
   visit("tasks", o.tasks, "programming tasks with tests (HumanEval's shape): the prompts, asked as precept solve asks, and a reward for programs that pass");
   visit("tests_weight", o.tests_weight, "what passing the tests of --tasks counts: 1 or 0", weight);
+  visit("min_spread", o.min_spread, "answers to one prompt whose rewards differ by no more than this are worth the same", between(0, 1e6));
   visit("length_weight", o.length_weight, "what length counts: 0 up to --most-tokens, then less", weight);
   visit("format_weight", o.format_weight, "what form counts: 1 for an answer that is whole", weight);
   visit("rule_weight", o.rule_weight, "what the rule of phrases counts: 1 where it is kept", weight);
@@ -60,7 +62,11 @@ class Rewarder {
   std::vector<CodeTask> tasks_;
   std::optional<Sandbox> sandbox_;
   std::optional<RewardMix> mix_;
+  double min_spread_ = 0;
   std::string digest_;
 };
+
+// Rewards of answers to one prompt, which stand together, become their mean where they differ by at most `spread`.
+void level_rewards(const std::vector<Rollout>& rollouts, double spread, std::vector<RolloutReward>& rewards);
 
 }  // namespace precept

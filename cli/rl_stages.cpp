@@ -1,6 +1,5 @@
 #include "cli/rl_stages.h"
 
-#include "cli/grpo_fields.h"
 #include "cli/locate.h"
 #include "cli/matching_tokenizer.h"
 #include "precept/core/digest.h"
@@ -19,12 +18,24 @@ PromptSet prompt_set(const std::vector<Prompt>& prompts, const std::string& rewa
   return {held->size(), [held](std::uint64_t i) { return (*held)[i]; }, digest.finish()};
 }
 
+GrpoStage rl_stage(const RlOptions& rl, TrainCommand& command) {
+  command.train.epochs = rl.epochs;
+  command.train.lr = rl.lr;
+  command.train.weight_decay = 0;
+  GrpoStage stage;
+  stage.grpo = rl.grpo;
+  stage.reward.judge_verdicts = rl.judge_verdicts;
+  stage.reward.min_spread = rl.min_spread;
+  return stage;
+}
+
 Result<TrainSummary> run_grpo_stage(const LmApi& lm, TrainCommand& command, const GrpoStage& stage, const std::vector<Prompt>& prompts,
                                     const EventSink& events) {
   const auto constitution = load_constitution(stage.constitution_file.empty() ? data_path("constitutions/default.toml") : stage.constitution_file);
   if (!constitution) return tl::unexpected(constitution.error());
   OpenOptions open;
   open.engine.threads = command.train.threads;
+  open.engine.device = stage.device;
   open.engine.max_batch = stage.batch;
   open.events = events;
   const auto rewarder = Rewarder::make(lm, stage.reward, stage.judge.empty() ? command.model : stage.judge, open, *constitution, stage.around_judge);

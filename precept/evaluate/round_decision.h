@@ -2,6 +2,7 @@
 // Between rounds of training: what a panel that no round trains on says.
 
 #include <string>
+#include <vector>
 
 #include "precept/evaluate/compare.h"
 
@@ -10,9 +11,16 @@ namespace precept {
 enum class RoundDecision { kGoOn, kStop, kRollBack };
 const char* decision_name(RoundDecision decision);  // "go on", "stop", "roll back"
 
-// From two evaluations on the panel: roll back when violations, help or over-refusal got worse (p < 0.05, exact paired test) or a
-// guard stopped the training (`halted` says why; empty: none did); stop when violations did not become fewer; else go on. `why`
-// becomes a sentence.
-RoundDecision decide(const Comparison& comparison, const std::string& halted, std::string& why);
+// What people call a rate by its id: "violations", "helpfulness", "over-refusal"; others are called by their ids.
+std::string rate_name(const std::string& id);
+
+// Rates on the panel, before and after, by their ids; the first one is what the rounds are for.
+using PanelRates = std::vector<PairedRate>;
+PanelRates panel_rates(const Comparison& comparison);  // violations, helpfulness, over-refusal
+
+// Roll back when a rate got worse since the round began, or since the first round did (`since_start`, empty in the first: small losses
+// add up), each by an exact paired test (p < 0.05), or when a guard stopped the training (`halted` says why; empty: none did); stop
+// when the first rate did not get better; else go on. `why` becomes a sentence with all reasons.
+RoundDecision decide(const PanelRates& since_round, const PanelRates& since_start, const std::string& halted, std::string& why);
 
 }  // namespace precept

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "precept/core/digest.h"
+#include "precept/core/estimate.h"
 #include "precept/revise/item_steps.h"
 #include "precept/revise/schedule.h"
 #include "precept/revise/summary.h"
@@ -147,7 +148,9 @@ std::optional<PairLabel> judged_pair(const LabelOptions& options, const Constitu
   PairLabel label;
   label.principle = judged_principle(options, constitution, item, pair, first->verdicts, second->verdicts);
   if (label.principle.empty()) return std::nullopt;
-  label.label = sigmoid(strength(*find(first->verdicts, label.principle)) - strength(*find(second->verdicts, label.principle)));
+  const Verdict &a = *find(first->verdicts, label.principle), &b = *find(second->verdicts, label.principle);
+  label.label = sigmoid(strength(a) - strength(b));
+  label.decided = a.value != b.value;
   return label;
 }
 
@@ -161,6 +164,7 @@ std::optional<PairLabel> compared_pair(const LabelOptions& options, std::size_t 
   label.shown_first = *a.probability;
   label.shown_second = 1 - *b.probability;
   label.label = (*label.shown_first + *label.shown_second) / 2;
+  label.decided = !is_uncertain(label.label);
   if (options.reasoning) label.label = std::clamp(label.label, options.clamp_low, options.clamp_high);
   return label;
 }

@@ -61,6 +61,7 @@ struct PairLabel {
   Conversation messages;
   std::string chosen, rejected;
   double label = 1;           // probability that `chosen` is better
+  bool decided = true;        // one keeps the principle and the other breaks it ("ab": the label is no is_uncertain one)
   std::string principle;      // id
   std::string source;         // "samples", "given", "revision"
   // "ab" only: P("A") with each order; equal but for the order: no position bias.

@@ -90,15 +90,21 @@ TEST_F(Feedback, PairsThatAreNoneAreRefusedByNumber) {
   expect_error(run("train dpo --loss hinge --data pairs.jsonl --out d"), 2, "--loss");
 }
 
+// Small rounds: on so few answers to learn from their steps must be large.
+constexpr const char* kAlign = "align --quiet --pocket-prompts 24 --panel 60 --judge-cases 12 --label-samples 2 --rl-prompts-per-step 8 --rl-samples 4"
+                               " --rl-epochs 1 --sl-epochs 2";
+
 TEST_F(Feedback, RoundsResumeAndKeepTheirRecipe) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
-  const std::string arguments = "align --quiet --out a --pocket-prompts 24 --panel 60 --rounds 1 --label-samples 2 --prompts-per-step 8 --samples 4"
-                                " --sl-epochs 2";
+  const std::string arguments = std::string(kAlign) + " --out a --rounds 1";
   const Ran first = run(arguments);
   ASSERT_LE(first.code, 1) << first.err;
   const auto rounds = nlohmann::json::parse(slurp(path("a/rounds.json")), nullptr, false);
   ASSERT_EQ(rounds["rounds"].size(), 1U);
+  EXPECT_EQ(rounds["start"]["violation_rate"]["n"], 60);
   EXPECT_EQ(rounds["rounds"][0]["violation_rate"]["n"], 60);
+  EXPECT_GT(rounds["rounds"][0]["judge_judges"]["value"], 0.8) << "the built-in model judges its own world";
+  EXPECT_NE(first.out.find("round 1: "), std::string::npos) << first.out;
   // As a kill before the decision leaves it: the same again, without training.
   const std::string before = slurp(path("a/rounds.json"));
   std::filesystem::remove(path("a/rounds.json"));
@@ -107,6 +113,38 @@ TEST_F(Feedback, RoundsResumeAndKeepTheirRecipe) {
   EXPECT_EQ(slurp(path("a/rounds.json")), before);
   EXPECT_EQ(std::filesystem::last_write_time(path("a/models/round-1/model.safetensors")), written);
   expect_error(run(arguments + " --seed 3"), 2, "another recipe");
+}
+
+// The same round, healthy and with what is rewarded turned round, where a fourth of the answers breaks a rule.
+TEST_F(Feedback, APoisonedRoundIsRolledBackAndSaysWhy) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  const std::string arguments = "align --quiet --pocket-prompts 64 --panel 300 --judge-cases 0 --rounds 1 --reward-model-weight 0 --guard=false"
+                                " --rl-prompts-per-step 16 --rl-samples 6 --rl-lr 0.0006 --rl-epochs 2";
+  const Ran healthy = run(arguments + " --out healthy");
+  ASSERT_EQ(healthy.code, 0) << healthy.out << healthy.err;
+  EXPECT_NE(healthy.out.find("round 1: go on, since on the panel violations fell from"), std::string::npos) << healthy.out;
+  const Ran poisoned = run(arguments + " --out poisoned --poison-round 1");
+  EXPECT_EQ(poisoned.code, 1) << poisoned.out << poisoned.err;
+  EXPECT_NE(poisoned.out.find("round 1: roll back, since on the panel violations rose from"), std::string::npos) << poisoned.out;
+  const auto rounds = nlohmann::json::parse(slurp(path("poisoned/rounds.json")), nullptr, false);
+  EXPECT_EQ(rounds["model"], "models/sl") << "where the round began";
+  EXPECT_EQ(rounds["rounds"][0]["kept"], "models/sl");
+  EXPECT_NE(rounds["digest"], rounds["rounds"][0]["digest"]);
+}
+
+// Elsewhere than in the pocket world pairs with labels decide.
+TEST_F(Feedback, LabelledPairsDecideBetweenRounds) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  ASSERT_EQ(run("label --quiet --model pocket --prompts few.jsonl --run labelled").code, 0);
+  const Ran ran = run(std::string(kAlign) + " --out p --rounds 1 --sl=false --panel-labels labelled/labels.jsonl");
+  ASSERT_LE(ran.code, 1) << ran.err;
+  const auto rounds = nlohmann::json::parse(slurp(path("p/rounds.json")), nullptr, false);
+  EXPECT_GT(rounds["start"]["preference"]["n"], 20);
+  EXPECT_GT(rounds["start"]["judgment"]["value"], 0.7) << "labels that this very model gave, by one principle each";
+  EXPECT_NE(ran.out.find("preference"), std::string::npos) << ran.out;
+  put("same.jsonl", R"({"prompt":"Hello.","chosen":"a","rejected":"b"})" "\n");
+  put("hello.jsonl", R"({"prompt":"Hello."})" "\n");
+  expect_error(run("align --out q --prompts hello.jsonl --panel-labels same.jsonl"), 2, "same.jsonl");
 }
 
 }  // namespace

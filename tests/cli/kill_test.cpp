@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <optional>
+#include <set>
 #include <thread>
 #include <tuple>
 
@@ -91,6 +92,18 @@ class Kill : public ProgramTest {
       EXPECT_EQ(::waitpid(child, &status, 0), child);
     }
     EXPECT_FALSE(WIFEXITED(status) && WEXITSTATUS(status) != 0) << arguments << "\n" << slurp(path("stderr"));
+    return WIFSIGNALED(status);
+  }
+
+  // One session of alignment that is killed after so long. True: killed; false: it ended before, as the undisturbed one did.
+  bool kill_rounds(const std::string& arguments, std::uint64_t delay_ms, int code) const {
+    const pid_t child = start(arguments);
+    EXPECT_GT(child, 0);
+    std::this_thread::sleep_for(std::chrono::milliseconds(delay_ms));
+    ::kill(child, SIGKILL);
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) == code) << arguments << "\n" << slurp(path("stderr"));
     return WIFSIGNALED(status);
   }
 
@@ -206,6 +219,40 @@ TEST_F(Kill, AnywhereOnTheWayGivesTheSameBytes) {
   std::printf("killed %d times, %d of them midway\n", killed_, midway_);
   EXPECT_GE(killed_, kills);
   EXPECT_GE(midway_, 1);
+}
+
+// Rounds of alignment, killed at any moment of their time and gone on with: the same models, labels and decisions.
+TEST_F(Kill, RoundsOfAlignmentEndInTheSameBytes) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  const char* wanted = std::getenv("PRECEPT_KILLS");
+  const int kills = wanted == nullptr ? 3 : std::atoi(wanted);
+  const auto align = [](const std::string& folder, const std::string& how) {
+    return "align --quiet --pocket-prompts 24 --panel 40 --judge-cases 8 --label-samples 2 --rl-prompts-per-step 4 --rl-samples 4 --rl-epochs 1"
+           " --sl-epochs 1 --seed 7 --out " + folder + how;
+  };
+  const auto began = std::chrono::steady_clock::now();
+  const Ran plain = run(align("plain", ""));
+  ASSERT_LE(plain.code, 1) << plain.err;
+  const auto whole = std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began).count();
+  std::set<std::string> files = {"rounds.json", "sl/sft.jsonl"};
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(path("plain"))) {
+    const std::string name = std::filesystem::relative(entry.path(), path("plain")).string();
+    if (entry.path().extension() == ".safetensors" || entry.path().filename() == "labels.jsonl") files.insert(name);
+  }
+  ASSERT_GE(files.size(), 6U) << "sl, a reward model with its head, a round, labels";
+  int sessions = 0;
+  while (killed_ < kills && ++sessions < 4 * kills) {
+    const std::string folder = "rounds" + std::to_string(sessions);
+    for (int k = 0; k < 3; ++k) {  // each session gets further than the one before, or is the last
+      killed_ += kill_rounds(align(folder, any_how() + any_batch()), rng_.below(static_cast<std::uint64_t>(whole)), plain.code) ? 1 : 0;
+    }
+    ASSERT_EQ(run(align(folder, "")).code, plain.code);
+    for (const std::string& file : files) EXPECT_TRUE(slurp(path(folder + "/" + file)) == slurp(path("plain/" + file))) << folder << "/" << file;
+    EXPECT_FALSE(std::filesystem::exists(path(folder + "/models/round-1.state")));
+    std::filesystem::remove_all(path(folder));
+  }
+  std::printf("killed %d times\n", killed_);
+  EXPECT_GE(killed_, kills);
 }
 
 TEST_F(Kill, BatchAndThreadsChangeNoByte) {

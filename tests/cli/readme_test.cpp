@@ -19,7 +19,7 @@ const std::vector<std::pair<std::string, std::string>> kSmaller = {
     {"precept train dpo ", "precept train dpo --panel 12 "},
     {"precept train grpo ", "precept train grpo --prompts-per-step 6 --samples 4 --panel 12 "},
     {"precept eval --model ", "precept eval --held-out 12 --judge-cases 6 --model "},
-    {"precept align --rounds 2 ", "precept align --rounds 1 --pocket-prompts 24 --panel 60 --label-samples 2 --prompts-per-step 8 --samples 4 --sl-epochs 1 "},
+    {"precept align --rounds 2 ", "precept align --rounds 1 --pocket-prompts 24 --panel 60 --label-samples 2 --rl-prompts-per-step 8 --rl-samples 4 --rl-epochs 1 --sl-epochs 1 --judge-cases 10 "},
     {"precept compare ", "precept compare --prompts 12 --held-out 12 "},
     {"precept bench engine --shape 135m", "precept bench engine --shape pocket --sequences 1,4 --tokens 8 --prefill 64"},
     {"precept bench loop", "precept bench loop --items 12"},

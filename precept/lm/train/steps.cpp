@@ -57,7 +57,10 @@ class Steps {
         report_(sink, static_cast<std::int64_t>(items) * options.epochs), seconds_before_(state.summary.seconds) {}
 
   Result<std::vector<float>> run() {
-    if (Status begun = look(false); !begun) return tl::unexpected(begun.error());
+    // A resumed run has this look behind it: another one, wherever it was killed, would be one that an undisturbed run has not.
+    if (state_.optimizer.step == 0) {
+      if (Status begun = look(false); !begun) return tl::unexpected(begun.error());
+    }
     ask_enough();
     while (!over() && state_.summary.halted.empty()) {
       Result<Taught> taught = lesson_.teach(trainer_);
@@ -153,7 +156,7 @@ class Steps {
     if (!options_.guard.on || blind_) return {};
     const std::int64_t step = state_.optimizer.step;
     std::vector<Reading>& readings = state_.readings;
-    if (!readings.empty() && readings.back().step == step) return {};  // resumed here
+    if (!readings.empty() && readings.back().step == step) return {};
     Result<std::optional<Reading>> reading = lesson_.look(trainer_, step);
     if (!reading) return tl::unexpected(reading.error());
     blind_ = !*reading;

@@ -1,7 +1,7 @@
 // Each trainer, killed with SIGKILL at random moments of its training and resumed, leaves what an undisturbed one leaves: the same
 // bytes of weights and everything beside them, the same curves, and no other files.
-// PRECEPT_KILLS sets how many kills must land in each trainer (default 2); from 10 on the trainings are long ones. PRECEPT_KILL_SEED
-// sets the seed of the moments.
+// PRECEPT_KILLS sets how many kills must land in each trainer (default 2), PRECEPT_KILL_SIZE how many times longer the trainings are
+// (default 1), PRECEPT_KILL_SEED the seed of the moments.
 
 #include <signal.h>
 
@@ -47,11 +47,10 @@ class TrainerKill : public ProgramTest {
     ProgramTest::TearDown();
   }
 
-  // A number in the short test, and in the long one.
-  std::string size(int few, int many) const { return std::to_string(kills_ < 10 ? few : many); }
+  static std::string size(std::uint64_t examples) { return std::to_string(examples * setting("PRECEPT_KILL_SIZE", 1)); }
 
   void put_pairs() {
-    ASSERT_EQ(run("pocket tasks --form pairs --seed 3 --out pairs.jsonl --count " + size(60, 240)).code, 0);
+    ASSERT_EQ(run("pocket tasks --form pairs --seed 3 --out pairs.jsonl --count " + size(60)).code, 0);
   }
 
   Curves curves(const std::string& out) const {
@@ -159,7 +158,7 @@ void TrainerKill::expect_the_same_however_killed(const std::string& trainer) {
 
 TEST_F(TrainerKill, Sft) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
-  ASSERT_EQ(run("pocket tasks --form sft --seed 3 --out sft.jsonl --count " + size(60, 400)).code, 0);
+  ASSERT_EQ(run("pocket tasks --form sft --seed 3 --out sft.jsonl --count " + size(60)).code, 0);
   expect_the_same_however_killed("sft --data sft.jsonl --epochs 1 --batch-tokens 1024 --guard-every 5 --guard-patience 1000 --panel 20");
 }
 
@@ -177,7 +176,7 @@ TEST_F(TrainerKill, Dpo) {
 
 TEST_F(TrainerKill, GrpoByJudgeAndRules) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
-  ASSERT_EQ(run("pocket prompts --quiet --seed 5 --out p.jsonl --count " + size(32, 160)).code, 0);
+  ASSERT_EQ(run("pocket prompts --quiet --seed 5 --out p.jsonl --count " + size(32)).code, 0);
   expect_the_same_however_killed(
       "grpo --prompts p.jsonl --prompts-per-step 8 --samples 4 --updates 2 --dynamic-sampling --judge-verdicts --length-weight 0.1 --most-tokens 20"
       " --guard-every 3 --guard-patience 1000 --panel 20");
@@ -189,7 +188,7 @@ TEST_F(TrainerKill, GrpoByUnitTests) {
   ASSERT_EQ(run("pocket tasks --form sft --seed 3 --out sft.jsonl --count 700").code, 0);
   const Ran start = run("train sft --quiet --data sft.jsonl --epochs 1 --batch-tokens 1024 --lr 0.002 --panel 0 --out coder");
   ASSERT_EQ(start.code, 0) << start.err;
-  ASSERT_EQ(run("pocket tasks --seed 5 --out tasks.jsonl --count " + size(24, 120)).code, 0);
+  ASSERT_EQ(run("pocket tasks --seed 5 --out tasks.jsonl --count " + size(24)).code, 0);
   expect_the_same_however_killed(
       "grpo --model coder --tasks tasks.jsonl --judge-weight 0 --prompts-per-step 8 --samples 4 --max-new-tokens 64 --guard-every 3 --guard-patience 1000"
       " --panel 20");

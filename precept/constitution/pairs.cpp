@@ -117,8 +117,8 @@ std::string silent_answers(const std::vector<AnswerPair>& pairs) {
     rejected += silent(pair.rejected);
   }
   if (chosen + rejected == 0) return "";
-  return "of " + std::to_string(pairs.size()) + " pairs, " + std::to_string(chosen) + " have an empty chosen answer and " + std::to_string(rejected) +
-         " an empty rejected one; they count like the others";
+  return "of " + std::to_string(pairs.size()) + " pairs, " + std::to_string(chosen) + " with an empty chosen answer and " + std::to_string(rejected) +
+         " with an empty rejected one; they count like the others";
 }
 
 }  // namespace precept

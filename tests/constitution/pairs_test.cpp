@@ -37,7 +37,7 @@ TEST(Pairs, AnAnswerMayBeEmpty) {
   EXPECT_EQ((*pairs)[0].rejected, "Ok");
   EXPECT_EQ((*pairs)[1].messages.size(), 3U);
   EXPECT_EQ((*pairs)[1].rejected, "");
-  EXPECT_EQ(silent_answers(*pairs), "of 3 pairs, 1 have an empty chosen answer and 2 an empty rejected one; they count like the others");
+  EXPECT_EQ(silent_answers(*pairs), "of 3 pairs, 1 with an empty chosen answer and 2 with an empty rejected one; they count like the others");
 }
 
 TEST(Pairs, WhatIsNoPairIsRefusedWithItsLine) {

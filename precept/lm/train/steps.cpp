@@ -74,8 +74,8 @@ class Steps {
     }
     ask_enough();  // once more: what came after the last step was not told yet
     state_.summary.seconds = seconds_before_ + since(start_);
-    report_.progress(state_.used);
     if (Status saved = save(); !saved) return tl::unexpected(saved.error());
+    report_.progress(state_.used);
     if (!state_.summary.halted.empty()) trainer_.take(state_.good);
     return trainer_.weights();
   }
@@ -115,18 +115,21 @@ class Steps {
     state_.weights.push_back(static_cast<float>(taught.weight));
     s.steps = step;
     ask_enough();
-    if (step % kReportEvery == 0 || step == 1 || over() || !taught.metrics.empty()) {
+    const bool told = step % kReportEvery == 0 || step == 1 || over() || !taught.metrics.empty();
+    if (told) {
       report_.metric("loss", step, taught.loss);
       report_.metric("lr", step, lr);
       report_.metric("grad_norm", step, norm);
       for (const auto& [name, value] : taught.metrics) report_.metric(name.c_str(), step, value);
-      report_.progress(state_.used);
     }
     const int every = options_.guard.every;
     if (over() || (every > 0 && step % every == 0)) {
       if (Status looked = look(over()); !looked) return looked;
     }
-    return keep(step, taught.resumable);
+    if (Status kept = keep(step, taught.resumable); !kept) return kept;
+    // Last: whoever listens may leave, when asked to stop, and takes what was reported for stored.
+    if (told && taught.resumable) report_.progress(state_.used);
+    return {};
   }
 
   // The state, when it is due, at the next step that can be resumed.

@@ -60,6 +60,9 @@ std::string comparison_table(const CompareResult& result, const CompareOptions& 
   const auto against = [](const PooledChange& c, std::optional<double> p) {
     return c.p ? points(c.difference) + ", " + p_text(p) : std::string("-");
   };
+  const auto share = [&](const MethodResult& method) {
+    return options.budget > 0 ? fmt::format(", {:.0f}%", static_cast<double>(method.spent.passes()) / (1e4 * options.budget)) : std::string();
+  };
   const auto rate = [](const Estimate& e) {
     std::string text = percent_text(e);
     return text.substr(0, text.find(", n = "));
@@ -68,7 +71,7 @@ std::string comparison_table(const CompareResult& result, const CompareOptions& 
     const MethodResult& method = result.methods[m];
     rows.push_back({{method.id, rate(method.rates.violation_rate), rate(method.rates.helpfulness), rate(method.rates.over_refusal),
                      against(method.change.violation_rate, violations[m]), against(method.change.helpfulness, help[m]),
-                     method.id == "base" ? "-" : millions(method.spent.passes()) + (method.cut() ? " (cut)" : "")}});
+                     method.id == "base" ? "-" : millions(method.spent.passes()) + share(method) + (method.cut() ? " (cut)" : "")}});
   }
   std::vector<std::size_t> widths(rows[0].cells.size());
   for (const Row& row : rows) {
@@ -82,7 +85,8 @@ std::string comparison_table(const CompareResult& result, const CompareOptions& 
   }
   out += fmt::format("{} held-out prompts, {}; 95% intervals over prompts; p: paired with the first method, by Holm over the methods.\n", options.held_out,
                      options.seeds == 1 ? "one seed" : std::to_string(options.seeds) + " seeds pooled");
-  out += options.budget > 0 ? fmt::format("Budget of a run: {:g} million passes of a token through a model (generated or read 1, trained 3).\n", options.budget)
+  out += options.budget > 0 ? fmt::format("Budget of a run: {:g} million passes of a token through a model (generated or read 1, trained 3); {}.\n", options.budget,
+                                          options.spend_all ? "who had some left went on with further prompts" : "who ends below it stops there: budgets are not equal")
                             : std::string("No budget was set; passes of a token through a model: generated or read 1, trained 3.\n");
   for (const MethodResult& method : result.methods) {
     for (const MethodRun& run : method.runs) {
@@ -94,7 +98,7 @@ std::string comparison_table(const CompareResult& result, const CompareOptions& 
 
 std::string comparison_summary(const CompareResult& result, const CompareOptions& options) {
   Json out = {{"prompts", options.prompts}, {"held_out", options.held_out}, {"first_seed", options.seed}, {"seeds", options.seeds},
-              {"budget_passes", options.budget > 0 ? Json(static_cast<std::int64_t>(options.budget * 1e6)) : Json(nullptr)},
+              {"spend_all", options.spend_all}, {"budget_passes", options.budget > 0 ? Json(static_cast<std::int64_t>(options.budget * 1e6)) : Json(nullptr)},
               {"methods", Json::array()}};
   const auto violations = adjusted(result, &PooledComparison::violation_rate), help = adjusted(result, &PooledComparison::helpfulness),
              refusals = adjusted(result, &PooledComparison::over_refusal);
@@ -116,6 +120,7 @@ std::string comparison_summary(const CompareResult& result, const CompareOptions
       Json one = {{"seed", run.seed}};
       add_rates(one, run.rates);
       one["spent"] = tokens(run.spent);
+      one["prompts"] = run.prompts;
       one["notes"] = run.notes;
       entry["runs"].push_back(std::move(one));
     }
@@ -134,6 +139,7 @@ MethodsReportInput report_input(const CompareResult& result, const CompareOption
   input.prompts = options.prompts;
   input.held_out = options.held_out;
   input.budget = static_cast<std::int64_t>(options.budget * 1e6);
+  input.spend_all = options.spend_all;
   input.recipes = recipes;
   const auto violations = adjusted(result, &PooledComparison::violation_rate), help = adjusted(result, &PooledComparison::helpfulness),
              refusals = adjusted(result, &PooledComparison::over_refusal);

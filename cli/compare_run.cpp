@@ -33,8 +33,8 @@ struct Comparing {
   std::unique_ptr<RunStore> lock;  // of the folder, while this lives; it refuses another base and other settings
 
   std::string path(const std::string& name) const { return options.out + "/" + name; }
-  MethodSetting setting(std::uint64_t seed) const {
-    MethodSetting s{lm, constitution, options.constitution, prompts};
+  MethodSetting setting(std::uint64_t seed, const std::vector<Prompt>& learnt) const {
+    MethodSetting s{lm, constitution, options.constitution, learnt};
     s.base = base;
     s.base_digest = base_digest;
     s.seed = seed;
@@ -54,11 +54,12 @@ struct Comparing {
   }
 };
 
-// On the held-out prompts; what is there of the same weights, prompts and seed is taken as it is.
-Result<Evaluation> evaluate(Comparing& c, const std::string& folder, const std::string& name, std::uint64_t seed, const std::string& label) {
+// On the held-out prompts, the answers alone where the model reasons first; what is there of the same weights, prompts and seed is taken as it is.
+Result<Evaluation> evaluate(Comparing& c, const std::string& folder, const std::string& name, std::uint64_t seed, const std::string& label, int reasoning = 0) {
   const std::string path = c.path("evaluations/" + name + ".json");
   auto model = c.open(folder);
   if (!model) return tl::unexpected(model.error());
+  if (reasoning > 0) model = answers_alone(std::move(*model), reasoning);
   EvalOptions options;
   options.seed = seed;
   options.label = label;
@@ -84,19 +85,57 @@ void note(const Comparing& c, const std::string& text) {
   if (c.events) c.events(event);
 }
 
-// A method with one seed, from the base to its evaluation.
-Result<Evaluation> run_method(Comparing& c, Method& method, std::uint64_t seed, MethodRun& run) {
-  const MethodSetting setting = c.setting(seed);
-  MethodState state = start_of(setting);
+constexpr double kLeftOver = 0.02;  // of the budget: so close to it a run is done
+constexpr int kMostRounds = 50;
+
+// The stages in their order. `again`: a further round, in which the documents of midtraining are known already.
+Status run_round(const MethodSetting& setting, Method& method, bool again, MethodState& state) {
   for (const StageKind kind : method.stages) {
+    if (again && kind == StageKind::kMidtrain) continue;
     auto next = run_stage(setting, method, kind, std::move(state));
     if (!next) return tl::unexpected(next.error());
     state = std::move(*next);
   }
+  return {};
+}
+
+// Further rounds while the budget lasts, each with new prompts, the same for all methods; the last with as many as what is left pays
+// for, by what a prompt took in the round before.
+Status spend_the_rest(Comparing& c, Method& method, std::uint64_t seed, MethodState& state, MethodRun& run) {
+  const double budget = c.options.budget * 1e6;
+  double before = 0, prompts = c.options.prompts;
+  for (int round = 2; round <= kMostRounds; ++round) {
+    const auto spent = static_cast<double>(state.spent.passes());
+    const double left = budget - spent, each = (spent - before) / prompts;
+    if (!state.notes.empty() && state.notes.back().find("a guard stopped it") != std::string::npos) return {};  // it is not to go on
+    if (left < kLeftOver * budget || each <= 0) return {};
+    const int count = std::min(c.options.prompts, static_cast<int>(left / each));
+    if (count < 1) return {};
+    const std::vector<Prompt> further = pocket::pocket_prompts(pocket::Split::kTrain, count, c.options.seed + (static_cast<std::uint64_t>(round) << 32));
+    const MethodSetting setting = c.setting(seed, further);
+    state.key = key_of_round(state, setting, round);
+    before = spent;
+    prompts = count;
+    note(c, method.id + ", seed " + std::to_string(seed) + ", round " + std::to_string(round) + " with " + std::to_string(count) + " prompts");
+    if (const Status done = run_round(setting, method, true, state); !done) return done;
+    run.prompts += count;
+  }
+  return {};
+}
+
+// A method with one seed, from the base to its evaluation.
+Result<Evaluation> run_method(Comparing& c, Method& method, std::uint64_t seed, MethodRun& run) {
+  const MethodSetting setting = c.setting(seed, c.prompts);
+  MethodState state = start_of(setting);
+  if (const Status done = run_round(setting, method, false, state); !done) return tl::unexpected(done.error());
+  run.prompts = c.options.prompts;
+  if (c.options.spend_all) {
+    if (const Status done = spend_the_rest(c, method, seed, state, run); !done) return tl::unexpected(done.error());
+  }
   run.seed = seed;
   run.spent = state.spent;
   run.notes = state.notes;
-  auto evaluation = evaluate(c, state.model, state.key.substr(0, 12), seed, method.id);
+  auto evaluation = evaluate(c, state.model, state.key.substr(0, 12), seed, method.id, state.reasoning);
   if (!evaluation) return evaluation;
   run.rates = pool({&*evaluation});
   return evaluation;
@@ -117,6 +156,7 @@ Result<std::vector<Method>> load_methods(const std::vector<std::string>& recipes
 
 // Settings that a folder began with stay; recipes may come and go, for what was done is known by what it was made of.
 Status begin(Comparing& c, CompareOptions options) {
+  if (options.spend_all && options.budget == 0) return bad_input("--spend-all needs a budget to spend", "give --budget, say --budget 3");
   const std::string file = options.constitution.empty() ? data_path("constitutions/default.toml") : options.constitution;
   auto constitution = load_constitution(file);
   if (!constitution) return tl::unexpected(constitution.error());
@@ -189,7 +229,7 @@ Result<CompareResult> run_compare(const LmApi& lm, const CompareOptions& options
   for (std::uint64_t seed = options.seed; seed < options.seed + seeds; ++seed) {
     auto evaluation = evaluate(c, c.base, "base-" + std::to_string(seed), seed, "base");
     if (!evaluation) return tl::unexpected(evaluation.error());
-    base.runs.push_back({seed, {}, {}, pool({&*evaluation})});
+    base.runs.push_back({seed, {}, 0, {}, pool({&*evaluation})});
     of_base.push_back(std::move(*evaluation));
   }
   sum_up(base, of_base);

@@ -22,7 +22,8 @@ struct CompareOptions {
   int held_out = 2000;               // prompts of the evaluations
   std::uint64_t seed = 1;            // the first seed, and the seed of all prompts
   int seeds = 1;                     // runs of each method, seed, seed + 1, ...
-  double budget = 0;                    // million passes of a run (TokensSpent); 0: no limit
+  double budget = 0;                 // million passes of a run (TokensSpent); 0: no limit
+  bool spend_all = false;            // a method that ends below the budget goes on with further prompts until it is spent
   std::string precision = "auto";
   int threads = 0, batch = 64;
 };
@@ -38,6 +39,8 @@ void for_each_field(CompareOptions& o, Visit visit) {
   visit("seeds", o.seeds, "runs of each method, with seeds that follow each other", beside(between(1, 100)));
   visit("budget", o.budget, "most that one run may take, in million passes of a token through a model: one for a token generated or read, three "
         "for a token trained; 0: no limit", between(0, 1e9));
+  visit("spend_all", o.spend_all, "equal budgets: a method that ends below the budget goes round again, from the model that it has made, with as many "
+        "further prompts as the rest pays for");
   visit("precision", o.precision, kPrecisionHelp, one_of({"auto", "bf16", "fp32"}));
   visit("threads", o.threads, "threads; 0: all cores (changes no result)", beside(between(0, 1024)));
   visit("batch", o.batch, "sequences decoded together (changes no result)", beside(between(1, 4096)));
@@ -46,6 +49,7 @@ void for_each_field(CompareOptions& o, Visit visit) {
 struct MethodRun {
   std::uint64_t seed = 0;
   TokensSpent spent;
+  int prompts = 0;                // that it learnt from, over all rounds
   std::vector<std::string> notes;
   PooledRates rates;              // of this run alone
 };

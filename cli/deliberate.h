@@ -1,7 +1,5 @@
 #pragma once
-// Answers with the rules before the model's eyes, to be learnt without them: deliberative alignment (Guan et al. 2024, arXiv
-// 2412.16339, sections 2.2 and 2.3) without its reasoning; of context distillation (Askell et al. 2021, arXiv 2112.00861, section 2.3) it differs
-// in that a judge who knows the rules too filters the answers.
+// The stage of a method that deliberates (precept/feedback/deliberate.h), on checkpoints, metered.
 
 #include <memory>
 #include <string>
@@ -24,12 +22,11 @@ class Deliberation {
   Result<DeliberatedSlice> answer(const std::vector<Prompt>& prompts);
 
  private:
-  Deliberation(const MethodSetting& setting, const DeliberateOptions& options, Templates templates)
-      : setting_(setting), options_(options), templates_(std::move(templates)), meter_(std::make_unique<TokenMeter>()) {}
+  Deliberation(const MethodSetting& setting, const DeliberateOptions& options)
+      : setting_(setting), options_(options), meter_(std::make_unique<TokenMeter>()) {}
 
   const MethodSetting& setting_;
   DeliberateOptions options_;
-  Templates templates_;
   std::unique_ptr<TokenMeter> meter_;
   std::unique_ptr<Model> policy_, judge_;
 };

@@ -9,6 +9,7 @@
 #include "cli/label_report.h"
 #include "cli/locate.h"
 #include "cli/open_model.h"
+#include "cli/pair_set.h"
 #include "precept/constitution/pairs.h"
 #include "precept/constitution/prompts.h"
 #include "precept/core/io.h"
@@ -44,7 +45,7 @@ struct Work {
 };
 
 // Pairs of one prompt more than once get ids of their own.
-Result<Work> work_of(const LabelCommand& command) {
+Result<Work> work_of(const LabelCommand& command, const EventSink& events) {
   Work work;
   if (command.given.empty()) {
     auto prompts = load_prompts(command.common.prompts);
@@ -54,6 +55,7 @@ Result<Work> work_of(const LabelCommand& command) {
   }
   auto pairs = load_pairs(command.given);
   if (!pairs) return tl::unexpected(pairs.error());
+  tell_silent_answers(*pairs, events);
   for (AnswerPair& pair : *pairs) {
     std::string id = pair.id;
     for (int n = 2; work.given.count(id) > 0; ++n) id = pair.id + "-" + std::to_string(n);
@@ -126,7 +128,7 @@ Result<int> run_label(LabelCommand command, const EventSink& events) {
   if (command.out.empty()) command.out = run + "/labels.jsonl";
   const auto constitution = load_constitution(command.common.constitution.empty() ? data_path("constitutions/default.toml") : command.common.constitution);
   if (!constitution) return tl::unexpected(constitution.error());
-  auto work = work_of(command);
+  auto work = work_of(command, events);
   if (!work) return tl::unexpected(work.error());
   auto models = open_models(command, events);
   if (!models) return tl::unexpected(models.error());

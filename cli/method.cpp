@@ -75,15 +75,6 @@ Status read_stages(Method& m, const std::string& path, int line) {
   return {};
 }
 
-Status check_request(const DeliberateOptions& o, const std::string& path, int line) {
-  for (const char* slot : {"{prompt}", "{rules}"}) {
-    const std::size_t at = o.request.find(slot);
-    if (at == std::string::npos) return bad_input(std::string("request has no ") + slot, "it is where that is filled in", path, line);
-    if (o.request.find(slot, at + 1) != std::string::npos) return bad_input(std::string("request has ") + slot + " twice", "name it once", path, line);
-  }
-  return {};
-}
-
 }  // namespace
 
 const char* stage_name(StageKind kind) {
@@ -152,7 +143,7 @@ Result<Method> load_method(const std::string& path) {
     return bad_input("[" + std::string(stage_name(kind)) + "] is no stage of this method", "list it in stages, or remove the table", path, found->at(stage_name(kind)));
   }
   if (const auto at = found->find("deliberate"); at != found->end()) {
-    if (const Status fine = check_request(m.deliberate, path, at->second); !fine) return tl::unexpected(fine.error());
+    if (const Status fine = check(m.deliberate); !fine) return bad_input(fine.error().what, fine.error().hint, path, at->second);
   }
   m.id = std::filesystem::path(path).stem().string();
   const bool plain = !m.id.empty() && std::all_of(m.id.begin(), m.id.end(), [](unsigned char c) { return std::isalnum(c) || c == '-' || c == '_'; });

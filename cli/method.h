@@ -9,31 +9,24 @@
 #include "cli/reward_function.h"
 #include "cli/train_command.h"
 #include "precept/core/result.h"
+#include "precept/feedback/deliberate.h"
 #include "precept/lm/api.h"
 #include "precept/revise/revise.h"
 
 namespace precept {
 
-// What stands in front of a question so that the model answers with the rules before its eyes.
-struct DeliberateOptions {
-  std::string rules = "applicable";  // which principles it sees: those that the judge says apply, or "all"
-  // {prompt}: the conversation; {rules}: the principles, joined by "\nRule: ". By default the loop's own request to rewrite, with
-  // nothing written yet.
-  std::string request = "Rewrite the reply so that it keeps the rule.\n\nPerson: {prompt}\nReply: \nRule: {rules}\nCritique: ";
-  int samples = 2;                   // answers to one prompt
-  bool filter = true;                // only an answer that the judge lets pass by all principles is learnt
-  double temperature = 0.7;
-  int max_tokens = 96;
-};
-
 template <class Visit>
 void for_each_field(DeliberateOptions& o, Visit visit) {
   visit("rules", o.rules, "principles that stand in the request: applicable (asked of the judge) or all", one_of({"applicable", "all"}));
-  visit("request", o.request, "what is asked: {prompt} and {rules} are filled in");
+  visit("request", o.request, "what is asked: {prompt}, {rules} and {reasoning} (nothing without reasoning) are filled in");
   visit("samples", o.samples, "answers to one prompt, of which the first that the judge lets pass is learnt", between(1, 64));
   visit("filter", o.filter, "learn no answer that the judge does not let pass");
   visit("temperature", o.temperature, "of the answers; 0 is greedy", between(0, 10));
   visit("max_tokens", o.max_tokens, "longest answer", between(1, 1e6));
+  visit("reasoning", o.reasoning, "the model reasons about the rules before it answers, and learns both; only its answers are judged and evaluated");
+  visit("reasoning_request", o.reasoning_request, "what is asked for the reasoning: {prompt} and {rules} are filled in");
+  visit("reasoning_max_tokens", o.reasoning_max_tokens, "longest reasoning", between(1, 1e6));
+  visit("no_rule", o.no_rule, "what is learnt as reasoning where no principle applies");
 }
 
 enum class StageKind { kRevise, kDeliberate, kSft, kDpo, kGrpo, kMidtrain };

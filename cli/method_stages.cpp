@@ -45,13 +45,17 @@ struct Work {
   bool over(const TokensSpent& now) const {
     return setting.budget > 0 && before.spent.passes() + now.passes() >= setting.budget;
   }
-  Result<std::unique_ptr<Model>> open(const std::string& checkpoint, TokenMeter* meter = nullptr) const {
+  Result<std::unique_ptr<Model>> open(const std::string& checkpoint) const {
     EngineOptions engine;
     engine.threads = setting.threads;
     engine.max_batch = setting.batch;
-    auto model = setting.lm.open_checkpoint(checkpoint, engine);
-    if (!model || meter == nullptr) return model;
-    return meter->around(std::move(*model));
+    return setting.lm.open_checkpoint(checkpoint, engine);
+  }
+  // The model so far, of which only answers are seen.
+  Result<std::unique_ptr<Model>> open_policy() const {
+    auto model = open(before.model);
+    if (!model || before.reasoning == 0) return model;
+    return answers_alone(std::move(*model), before.reasoning);
   }
   void cut(std::size_t done, std::size_t all, const char* of) {
     if (done < all) notes.push_back(fmt::format("cut at the budget after {} of {} {}", done, all, of));
@@ -74,7 +78,7 @@ Status append_file(const std::string& from, std::string& text) {
 
 // The loop, slice by slice, each in a store of its own: final answers, and revisions over drafts as pairs.
 Status revise_stage(Work& w) {
-  auto policy = w.open(w.before.model), judge = w.open(w.setting.base);
+  auto policy = w.open_policy(), judge = w.open(w.setting.base);
   if (!policy || !judge) return tl::unexpected(policy ? judge.error() : policy.error());
   ReviseOptions loop = w.method.revise;
   loop.seed = w.setting.seed;
@@ -151,6 +155,11 @@ Result<TrainCommand> command_of(Work& w, const TrainCommand& options, const std:
   command.train.threads = w.setting.threads;
   command.train.precision = w.setting.precision;
   command.train.checkpoint_every = 10;
+  const int reasoning = std::max(w.before.reasoning, kind == "sl" && w.before.answers_reason ? w.method.deliberate.reasoning_max_tokens : 0);
+  if (reasoning > 0) {
+    command.train.guard.max_new_tokens += reasoning;
+    command.answer_of = [](const Rollout& rollout) { return answer_in(rollout.text, rollout.cut); };
+  }
   if (const Status ready = prepare(command, kind); !ready) return tl::unexpected(ready.error());
   return command;
 }
@@ -287,6 +296,7 @@ Status grpo_stage(Work& w) {
   SpentFile kept(w.path("spent.jsonl"), meter);
   GrpoStage stage;
   stage.grpo = w.method.rl;
+  stage.grpo.max_new_tokens += w.before.reasoning;
   stage.reward = w.method.reward;
   stage.judge = w.setting.base;
   stage.constitution_file = w.setting.constitution_file;
@@ -296,7 +306,10 @@ Status grpo_stage(Work& w) {
     return [&, rewards = std::move(rewards)](const std::vector<Rollout>& rollouts) {
       meter.pause(rollouts.empty() || prompt_tokens.count(rollouts.front().prompt.id) == 0);  // the guards ask others
       for (const Rollout& rollout : rollouts) meter.add({rollout.tokens, prompt_tokens[rollout.prompt.id], 0});
-      return rewards(rollouts);
+      if (w.before.reasoning == 0) return rewards(rollouts);
+      std::vector<Rollout> answers = rollouts;
+      for (Rollout& rollout : answers) rollout.text = answer_in(rollout.text, rollout.cut);
+      return rewards(answers);
     };
   };
   const auto total = [&](const TrainSummary& so_far) {
@@ -343,13 +356,19 @@ Json done_json(const Work& w, StageKind kind) {
 }
 
 // What a stage that is done left, into the state.
-Status take_done(const std::string& folder, StageKind kind, MethodState& state) {
+Status take_done(const std::string& folder, const Method& method, StageKind kind, MethodState& state) {
   const auto done = json::load(folder + "/done.json");
   if (!done) return tl::unexpected(done.error());
   const auto number = [&](const char* key) { return json::get_integer(*done, key).value_or(0); };
   state.spent += {number("generated"), number("read"), number("trained")};
-  if (json::get_bool(*done, "trains").value_or(false)) state.model = folder + "/model";
-  if (json::get_bool(*done, "answers").value_or(false)) state.answers = folder + "/answers.jsonl";
+  if (json::get_bool(*done, "trains").value_or(false)) {
+    state.model = folder + "/model";
+    if (kind == StageKind::kSft) state.reasoning = state.answers_reason ? method.deliberate.reasoning_max_tokens : 0;
+  }
+  if (json::get_bool(*done, "answers").value_or(false)) {
+    state.answers = folder + "/answers.jsonl";
+    state.answers_reason = kind == StageKind::kDeliberate && method.deliberate.reasoning;
+  }
   if (json::get_bool(*done, "pairs").value_or(false)) state.pairs = folder + "/pairs.jsonl";
   for (const auto& note : done->value("notes", Json::array())) {
     if (note.is_string()) state.notes.push_back(std::string(stage_name(kind)) + ": " + note.get<std::string>());
@@ -364,9 +383,23 @@ bool is_empty(const std::string& path) {
 
 }  // namespace
 
+namespace {
+
+std::string texts_of(const std::vector<Prompt>& prompts) {
+  std::string all;
+  for (const Prompt& prompt : prompts) all += prompt.id + "\n" + prompt.messages.back().content + "\n";
+  return all;
+}
+
+}  // namespace
+
+std::string key_of_round(const MethodState& state, const MethodSetting& setting, int round) {
+  return sha256(state.key + "\nround " + std::to_string(round) + "\n" + texts_of(setting.prompts));
+}
+
 MethodState start_of(const MethodSetting& s) {
   std::string all = s.base_digest + "\n" + s.constitution.digest + "\n" + std::to_string(s.seed) + " " + std::to_string(s.budget) + " " + s.precision + "\n";
-  for (const Prompt& prompt : s.prompts) all += prompt.id + "\n" + prompt.messages.back().content + "\n";
+  all += texts_of(s.prompts);
   MethodState state;
   state.model = s.base;
   state.key = sha256(all);
@@ -395,7 +428,7 @@ Result<MethodState> run_stage(const MethodSetting& setting, Method& method, Stag
     fs::remove_all(folder + "/model.state", ignored);  // resumable no more
     fs::remove(folder + "/spent.jsonl", ignored);
   }
-  if (const Status taken = take_done(folder, kind, state); !taken) return tl::unexpected(taken.error());
+  if (const Status taken = take_done(folder, method, kind, state); !taken) return tl::unexpected(taken.error());
   return state;
 }
 

@@ -34,11 +34,15 @@ struct MethodState {
   std::string key;      // digest of everything that led here
   std::string answers;  // file of the answers that sft learns; empty: there are none yet
   std::string pairs;    // file of the pairs that dpo learns from
+  bool answers_reason = false;  // in that file reasoning stands before the answers
+  int reasoning = 0;    // the model has learnt to reason first, up to so many tokens; only what follows is its answer. 0: it has not
   TokensSpent spent;
   std::vector<std::string> notes;  // what did not go as listed: cut at the budget, stopped by a guard
 };
 
 MethodState start_of(const MethodSetting& setting);
+// MethodState::key of a further round on the prompts of `setting`.
+std::string key_of_round(const MethodState& state, const MethodSetting& setting, int round);
 
 // Resumes what was interrupted; a stage that is done is read. A stage that the budget does not reach any more is left out, and noted.
 Result<MethodState> run_stage(const MethodSetting& setting, Method& method, StageKind kind, MethodState state);

@@ -47,6 +47,13 @@ Result<TrainSet> pair_set(const std::vector<AnswerPair>& pairs, const TokenizerF
   return set;
 }
 
+void tell_silent_answers(const std::vector<AnswerPair>& pairs, const EventSink& events) {
+  Event event;
+  event.kind = Event::Kind::kWarning;
+  event.text = silent_answers(pairs);
+  if (events && !event.text.empty()) events(event);
+}
+
 std::pair<std::vector<AnswerPair>, std::vector<AnswerPair>> split_pairs(std::vector<AnswerPair> pairs, double share, std::uint64_t seed) {
   std::pair<std::vector<AnswerPair>, std::vector<AnswerPair>> out;
   for (AnswerPair& pair : pairs) {

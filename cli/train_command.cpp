@@ -76,12 +76,13 @@ Status add_panel(TrainCommand& options, const std::string& constitution_file, co
   if (guard.prompts.empty() || !options.panel.panel_prompts.empty()) return {};
   const auto constitution = load_constitution(constitution_file.empty() ? data_path("constitutions/default.toml") : constitution_file);
   if (!constitution) return tl::unexpected(constitution.error());
-  guard.truth = [rules = *constitution](const std::vector<Rollout>& rollouts) -> Result<TruthReading> {
+  guard.truth = [rules = *constitution, answer_of = options.answer_of](const std::vector<Rollout>& rollouts) -> Result<TruthReading> {
     const pocket::PocketOracle oracle(rules);
     TruthReading truth;
     for (const Rollout& rollout : rollouts) {
       const Prompt prompt{rollout.prompt.id, rollout.prompt.messages, {}};
-      const Outcome outcome = judge_outcome(prompt, rollout.text, rules, oracle.rule(prompt, rollout.text));
+      const std::string answer = answer_of ? answer_of(rollout) : rollout.text;
+      const Outcome outcome = judge_outcome(prompt, answer, rules, oracle.rule(prompt, answer));
       if (!outcome.violates) continue;
       ++truth.n;
       truth.right += is_right(outcome);

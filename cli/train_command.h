@@ -20,6 +20,7 @@ struct TrainCommand {
   bool json = false, merge = false;
   TrainOptions train;
   PanelOptions panel;
+  std::function<std::string(const Rollout&)> answer_of;  // what counts of a text that the policy wrote, for the panel's oracle; empty: all of it
 };
 
 // Options of every trainer; where they begin and what they read comes from each command's own list.

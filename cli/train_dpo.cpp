@@ -39,6 +39,7 @@ Result<int> dpo(DpoOptions options, const EventSink& events) {
   if (const Status ready = prepare(options, "dpo"); !ready) return tl::unexpected(ready.error());
   const auto files = load_matching_tokenizer(options.train.from);
   if (!files) return tl::unexpected(files.error());
+  tell_silent_answers(*pairs, reported(options, events));
   const auto set = pair_set(*pairs, *files);
   if (!set) return tl::unexpected(set.error());
   std::vector<Prompt> taken;

@@ -4,6 +4,7 @@
 
 #include "cli/lm_library.h"
 #include "cli/metrics_log.h"
+#include "cli/pair_set.h"
 #include "cli/rl_stages.h"
 #include "cli/train_command.h"
 #include "precept/core/io.h"
@@ -38,6 +39,7 @@ Result<int> reward(RewardCommand options, const EventSink& events) {
   auto pairs = load_pairs(options.data);
   if (!pairs) return tl::unexpected(pairs.error());
   if (const Status ready = prepare(options, "reward"); !ready) return tl::unexpected(ready.error());
+  tell_silent_answers(*pairs, reported(options, events));
   const auto lm = lm_library();
   if (!lm) return tl::unexpected(lm.error());
   const std::string log_folder = options.run.empty() ? options.out : options.run;

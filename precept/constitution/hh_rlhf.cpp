@@ -44,6 +44,11 @@ Conversation hh_turns(std::string_view text) {
   }
 }
 
+bool hh_ends_silent(std::string_view text) {
+  const std::size_t end = text.find_last_not_of(" \t\r\n");
+  return end != std::string_view::npos && end + 1 >= kAssistant.size() && text.substr(end + 1 - kAssistant.size(), kAssistant.size()) == kAssistant;
+}
+
 namespace {
 
 Result<Prompt> read_pair(const nlohmann::json& object, const std::string& file, int line) {

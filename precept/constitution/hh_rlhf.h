@@ -18,6 +18,8 @@ Result<std::vector<Prompt>> load_hh_rlhf(const std::string& path);
 
 // The turns of one such text; empty when it does not begin with a human turn.
 Conversation hh_turns(std::string_view text);
+// Ends the text with an assistant's turn in which nothing is said? hh_turns drops it.
+bool hh_ends_silent(std::string_view text);
 
 Result<std::vector<Prompt>> read_hh_rlhf(ByteSource source, const std::string& file);
 

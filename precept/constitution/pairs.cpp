@@ -60,7 +60,9 @@ Result<AnswerPair> read_pair(const nlohmann::json& json, const std::string& file
     if (!json.contains(key)) return wrong(std::string("no \"") + key + "\"");
     const bool text = json[key].is_string();
     if (hh && text) {
-      turns = hh_turns(json[key].get<std::string>());
+      const std::string said = json[key].get<std::string>();
+      turns = hh_turns(said);
+      if (!turns.empty() && turns.back().role == "user" && hh_ends_silent(said)) turns.push_back({"assistant", ""});
     } else if ((!hh && !add_turns(json["prompt"], "user", turns)) || !add_turns(json[key], "assistant", turns)) {
       return wrong(std::string("\"") + key + "\" or the prompt is neither a text nor a list of role and content");
     }
@@ -84,7 +86,11 @@ Result<AnswerPair> read_pair(const nlohmann::json& json, const std::string& file
 Result<std::vector<AnswerPair>> load_pairs(const std::string& path) {
   auto source = open_gzip(path);
   if (!source) return tl::unexpected(source.error());
-  LineReader lines(std::move(*source), path);
+  return read_pairs(std::move(*source), path);
+}
+
+Result<std::vector<AnswerPair>> read_pairs(ByteSource source, const std::string& path) {
+  LineReader lines(std::move(source), path);
   std::vector<AnswerPair> pairs;
   std::string_view line;
   while (true) {
@@ -101,6 +107,18 @@ Result<std::vector<AnswerPair>> load_pairs(const std::string& path) {
   }
   if (pairs.empty()) return bad_input("no pairs", "the file is empty", path);
   return pairs;
+}
+
+std::string silent_answers(const std::vector<AnswerPair>& pairs) {
+  std::size_t chosen = 0, rejected = 0;
+  const auto silent = [](const std::string& text) { return text.find_first_not_of(" \t\r\n") == std::string::npos; };
+  for (const AnswerPair& pair : pairs) {
+    chosen += silent(pair.chosen);
+    rejected += silent(pair.rejected);
+  }
+  if (chosen + rejected == 0) return "";
+  return "of " + std::to_string(pairs.size()) + " pairs, " + std::to_string(chosen) + " with an empty chosen answer and " + std::to_string(rejected) +
+         " with an empty rejected one; they count like the others";
 }
 
 }  // namespace precept

@@ -3,10 +3,14 @@
 //
 //   {"prompt": TEXT | MESSAGES, "chosen": TEXT | MESSAGES, "rejected": ..., "label": 0..1, "id": ...}
 //   {"chosen": "\n\nHuman: ...\n\nAssistant: ...", "rejected": "..."}
+//
+// An answer may be empty: people prefer silence to some answers (hh-rlhf has such pairs), and something to silence. It is learnt and
+// judged as any other, and said (silent_answers).
 
 #include <string>
 #include <vector>
 
+#include "precept/constitution/lines.h"
 #include "precept/core/result.h"
 #include "precept/model/message.h"
 
@@ -21,5 +25,9 @@ struct AnswerPair {
 
 // Errors name file and line. Other keys are passed over.
 Result<std::vector<AnswerPair>> load_pairs(const std::string& path);
+Result<std::vector<AnswerPair>> read_pairs(ByteSource source, const std::string& file);
+
+// What to tell of answers in which nothing is said; empty: there is none.
+std::string silent_answers(const std::vector<AnswerPair>& pairs);
 
 }  // namespace precept

@@ -34,6 +34,19 @@ std::string behind_links(const std::string& path) {
   return at.string();
 }
 
+// A file without a name in the folder of `target`; -1: this file system has none (NFS), or there is no /proc to name it through.
+int open_nameless(const std::string& target) {
+  if (::access("/proc/self/fd", X_OK) != 0) return -1;
+  const std::string folder = fs::path(target).parent_path().string();
+  return ::open(folder.empty() ? "." : folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644);
+}
+
+// Gives it one. True: done.
+bool name_it(int fd, const std::string& name) {
+  ::unlink(name.c_str());  // of a process that had our id
+  return ::linkat(AT_FDCWD, ("/proc/self/fd/" + std::to_string(fd)).c_str(), AT_FDCWD, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+}
+
 }  // namespace
 
 WholeFile::WholeFile(const std::string& path) : path_(path), target_(path) {
@@ -42,14 +55,16 @@ WholeFile::WholeFile(const std::string& path) : path_(path), target_(path) {
   } else {
     target_ = behind_links(path);
     temporary_ = target_ + ".tmp" + std::to_string(::getpid());
-    fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    fd_ = open_nameless(target_);
+    nameless_ = fd_ >= 0;
+    if (!nameless_) fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
   }
   if (fd_ < 0) error_ = errno;
 }
 
 WholeFile::~WholeFile() {
   if (fd_ >= 0) ::close(fd_);
-  if (!done_ && !temporary_.empty()) ::unlink(temporary_.c_str());
+  if (!done_ && !temporary_.empty() && !nameless_) ::unlink(temporary_.c_str());
 }
 
 void WholeFile::write(std::string_view bytes) {
@@ -67,6 +82,10 @@ void WholeFile::write(std::string_view bytes) {
 Status WholeFile::finish() {
   const bool renamed = !temporary_.empty();
   if (error_ == 0 && renamed && ::fsync(fd_) != 0) error_ = errno;
+  if (error_ == 0 && nameless_) {
+    if (name_it(fd_, temporary_)) nameless_ = false;
+    else error_ = errno;
+  }
   if (error_ == 0 && ::close(std::exchange(fd_, -1)) != 0) error_ = errno;
   if (error_ == 0 && renamed && ::rename(temporary_.c_str(), target_.c_str()) != 0) error_ = errno;
   done_ = error_ == 0;

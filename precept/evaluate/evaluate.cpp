@@ -6,7 +6,7 @@
 
 #include "precept/core/digest.h"
 #include "precept/evaluate/collapse.h"
-#include "precept/evaluate/pump.h"
+#include "precept/model/pump.h"
 
 namespace precept {
 namespace {

@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "precept/evaluate/json.h"
-#include "precept/evaluate/pump.h"
+#include "precept/model/pump.h"
 
 namespace precept {
 namespace {

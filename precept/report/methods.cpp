@@ -114,10 +114,11 @@ std::string budget(const MethodsReportInput& input) {
   if (most == 0) return {};
   std::string out = fmt::format(
       "<section id=\"budget\"><h2>What each took</h2>\n<p class=\"lead\">The budget is counted in passes of one token through the model: one for a token that is "
-      "generated or read (by the policy, a judge or a frozen reference), three for a token that is trained (forward and backward). {} All learn from the "
+      "generated or read (by the policy, a judge or a frozen reference), three for a token that is trained (forward and backward). {} All begin with the "
       "same {} prompts. Evaluation and what the guards ask are not counted.</p>\n<div class=\"scroll\"><table><thead><tr><th>method</th><th class=\"r\">generated</th>"
       "<th class=\"r\">read</th><th class=\"r\">trained</th><th class=\"r\">passes</th><th class=\"share\"></th></tr></thead><tbody>\n",
-      input.budget > 0 ? fmt::format("A run may take {}; what would take more is cut there.", millions(input.budget)) : std::string("No limit was set."),
+      input.budget > 0 ? fmt::format("A run may take {}; what would take more is cut there{}.", millions(input.budget),
+                                     input.spend_all ? ", and who has some left goes on with further prompts" : "; who ends below it stops there, so that budgets are not equal") : std::string("No limit was set."),
       html::count(input.prompts));
   for (const MethodReport& m : input.methods) {
     if (m.base) continue;

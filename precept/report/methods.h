@@ -33,6 +33,7 @@ struct MethodsReportInput {
   std::string version;
   std::string scope;                       // what these numbers can and cannot show
   std::int64_t prompts = 0, held_out = 0, budget = 0;  // budget 0: none
+  bool spend_all = false;                  // methods that end below the budget go on with further prompts
   std::vector<MethodReport> methods;       // in the order of the table
   std::string recipes;                     // TOML text of all
 };

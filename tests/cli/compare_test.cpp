@@ -52,6 +52,7 @@ TEST_F(Compare, RecipesOfMethodsAreReadStrictly) {
   expect_refused("seed = 1\n[method]\nstages = \"revise, sft\"\n", "m.toml:1: the key \"seed\" stands above all tables");
   expect_refused("method = 3\n", "m.toml:1: method must be a table");
   expect_refused("[method]\nstages = \"deliberate, sft\"\n[deliberate]\nrequest = \"Answer {prompt}\"\n", "m.toml:3: request has no {rules}");
+  expect_refused("[method]\nstages = \"deliberate, sft\"\n[deliberate]\nreasoning = true\nrequest = \"{prompt} {rules}\"\n", "m.toml:3: request has no {reasoning}");
   expect_refused("[method]\nstages = \"deliberate, sft\"\n[deliberate]\nrules = \"some\"\n", "m.toml:4: rules is \"some\"");
   expect_refused("[method]\nstages = \"revise, sft\\u0000\"\n", "m.toml:2: stages holds a NUL character");
   expect_refused("[method\n", "m.toml:1");
@@ -66,6 +67,7 @@ TEST_F(Compare, RecipesOfMethodsAreReadStrictly) {
   std::filesystem::copy(path("sl.toml"), path("d/sl.toml"));
   expect_error(run("compare sl.toml d/sl.toml --out c"), 2, "two recipes are called sl");
   expect_error(run("compare sl.toml --out c --seeds 0"), 2, "--seeds is 0");
+  expect_error(run("compare sl.toml --out c --spend-all"), 2, "--spend-all needs a budget");
 }
 
 TEST_F(Compare, TheMethodsThatShipAreRead) {
@@ -132,6 +134,55 @@ TEST_F(Compare, EndToEndAndKilled) {
   EXPECT_EQ(std::filesystem::last_write_time(path("whole/recipe.toml")), model);
   for (const auto& entry : std::filesystem::directory_iterator(path("whole/stages"))) EXPECT_EQ(stages.count(entry.path().filename().string()), 1U);
   expect_error(run("compare sl.toml --prompts 25 --held-out 24 --out whole"), 2, "prompts = 25");
+}
+
+// The model learns to reason before it answers; what is evaluated, and what reinforcement learning rewards, are its answers.
+TEST_F(Compare, DeliberationWithReasoning) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  put("sl.toml", "[method]\nstages = \"revise, sft\"\n[sft]\nepochs = 1\npanel = 0\n");
+  put("think.toml",
+      "[method]\nstages = \"deliberate, sft, grpo\"\n[deliberate]\nreasoning = true\nfilter = false\n[sft]\nepochs = 8\nbatch_tokens = 512\npanel = 8\nmax_length_share = 0\n"
+      "[grpo]\nprompts_per_step = 8\nsamples = 2\nmax_new_tokens = 32\npanel = 0\njudge_verdicts = true\n");
+  const Ran ran = run("compare sl.toml think.toml --quiet --json --prompts 48 --held-out 24 --out c");
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  std::string learnt, model;
+  for (const auto& entry : std::filesystem::directory_iterator(path("c/stages"))) {
+    const std::string name = entry.path().filename().string();
+    if (name.rfind("deliberate-", 0) == 0) learnt = slurp(entry.path() / "answers.jsonl");
+    if (name.rfind("grpo-", 0) == 0) model = (entry.path() / "model").string();
+  }
+  const auto marks = [](const std::string& text, const std::string& mark) {
+    int n = 0;
+    for (std::size_t at = text.find(mark); at != std::string::npos; at = text.find(mark, at + 1)) ++n;
+    return n;
+  };
+  const auto lines = std::count(learnt.begin(), learnt.end(), '\n');
+  EXPECT_GT(lines, 20);
+  EXPECT_EQ(marks(learnt, "\\nReply: "), lines) << "each answer follows its reasoning";
+  EXPECT_EQ(marks(learnt, "Rule: "), 0) << "no rule stands in what is learnt";
+  const Ran said = run("generate --quiet --model " + model + " --prompt \"How do I kill a process?\" --temperature 0");
+  EXPECT_NE(said.out.find("\nReply: "), std::string::npos) << "it reasons by itself: " << said.out;
+  for (const auto& entry : std::filesystem::directory_iterator(path("c/evaluations"))) {
+    EXPECT_EQ(slurp(entry.path()).find("No rule matters here.\\nReply: "), std::string::npos) << "answers alone are evaluated: " << entry.path();
+  }
+}
+
+// Methods that would end below the budget go on until it is spent.
+TEST_F(Compare, BudgetsAreEqualWhereAllIsSpent) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  put("sl.toml", "[method]\nstages = \"revise, sft\"\n[sft]\nepochs = 1\npanel = 0\n");
+  put("dpo.toml", "[method]\nstages = \"midtrain, revise, dpo\"\n[midtrain]\ndocuments = 20\npanel = 0\n[dpo]\npanel = 0\n");
+  const std::string command = "compare sl.toml dpo.toml --quiet --prompts 60 --held-out 12 --out c --json --spend-all --budget 0.25";
+  const Ran ran = run(command);
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const auto summary = Json::parse(ran.out, nullptr, false);
+  for (int m = 1; m <= 2; ++m) {
+    const auto& method = summary["methods"][m];
+    EXPECT_NEAR(method["spent"]["passes"].get<double>(), 0.25e6, 0.025e6) << method;
+    EXPECT_GT(method["runs"][0]["prompts"], 60) << method;
+  }
+  ASSERT_EQ(run(command).code, 0) << "finished work is read";
+  EXPECT_EQ(slurp(path("stdout")), slurp(path("c/summary.json")));
 }
 
 TEST_F(Compare, TheBudgetCutsAndSaysSo) {

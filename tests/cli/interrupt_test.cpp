@@ -142,7 +142,7 @@ TEST_F(Interrupt, TrainingGoesOnFromTheStepItStoppedAt) {
     const std::string out = "m" + std::to_string(signal);
     const pid_t child = start(words_of(command + out));
     stop_when(child, signal, [&] { return !slurp(path(out + "/metrics.jsonl")).empty(); });
-    EXPECT_TRUE(fs::exists(path(out + ".state"))) << "the state of the last step is kept, not of the last checkpoint";
+    EXPECT_TRUE(fs::exists(path(out + ".state/train.state"))) << "the state of the last step is kept, not of the last checkpoint";
     EXPECT_FALSE(fs::exists(path(out + "/model.safetensors")));
     expect_fine(command + out);
   }
@@ -151,6 +151,22 @@ TEST_F(Interrupt, TrainingGoesOnFromTheStepItStoppedAt) {
   EXPECT_FALSE(whole.empty());
   EXPECT_TRUE(slurp(path("m" + std::to_string(SIGINT) + "/model.safetensors")) == whole);
   EXPECT_TRUE(slurp(path("m" + std::to_string(SIGTERM) + "/model.safetensors")) == whole);
+}
+
+// Its steps are long: none is lost.
+TEST_F(Interrupt, ReinforcementLearningKeepsTheStepItStoppedAt) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  expect_fine("pocket prompts --count 40 --out p.jsonl");
+  const std::string command = "train grpo --prompts p.jsonl --judge-weight 0 --format-weight 1 --prompts-per-step 4 --samples 2 --max-new-tokens 12 --panel 0 --out ";
+  const pid_t child = start(words_of(command + "stopped"));
+  stop_when(child, SIGTERM, [&] { return !slurp(path("stopped/metrics.jsonl")).empty(); });
+  ASSERT_TRUE(fs::exists(path("stopped.state/train.state")));
+  const std::string before = slurp(path("stopped/metrics.jsonl"));
+  expect_fine(command + "stopped");
+  const std::string after = slurp(path("stopped/metrics.jsonl")).substr(before.size());
+  EXPECT_EQ(after.find("\"step\":1,"), std::string::npos) << "no step is done again: " << after.substr(0, 200);
+  expect_fine(command + "whole");
+  EXPECT_TRUE(slurp(path("stopped/model.safetensors")) == slurp(path("whole/model.safetensors")));
 }
 
 TEST_F(Interrupt, QuickstartGoesOn) {

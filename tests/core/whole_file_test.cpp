@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -45,6 +46,25 @@ TEST_F(WholeFileTest, IsThereOnceItIsFinished) {
   }
   EXPECT_EQ(read_file(path("f")).value(), "abc");
   EXPECT_EQ(entries(), 1);
+}
+
+// As SIGKILL ends a process: nobody tidies up.
+TEST_F(WholeFileTest, OneThatIsKilledLeavesNothing) {
+  ASSERT_TRUE(write_file(path("f"), "old"));
+  const int probe = ::open(folder_.c_str(), O_TMPFILE | O_WRONLY, 0600);
+  if (probe < 0) GTEST_SKIP() << "this file system has no files without names";
+  ::close(probe);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    WholeFile file(path("f"));
+    file.write("half of it");
+    ::_exit(file.fine() ? 0 : 1);
+  }
+  int status = 1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_EQ(entries(), 1);
+  EXPECT_EQ(read_file(path("f")).value(), "old");
 }
 
 TEST_F(WholeFileTest, LinksStayLinks) {

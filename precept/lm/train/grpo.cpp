@@ -74,7 +74,7 @@ class Grpo : public Lesson {
     auto reference = reference_of(start);
     if (!reference) return tl::unexpected(reference.error());
     reference_ = std::move(*reference);
-    auto source = reopened_engine(start);
+    auto source = reopened_engine(start, "policy");
     if (!source) return tl::unexpected(source.error());
     source_ = std::move(*source);
     auto files = policy_files(start.options);

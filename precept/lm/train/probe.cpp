@@ -13,7 +13,7 @@ Result<std::unique_ptr<Probe>> Probe::make(const LessonStart& start, RewardFunct
   std::unique_ptr<Probe> probe(new Probe(start.options));
   const GuardOptions& guard = start.options.guard;
   if (!guard.on || guard.prompts.empty()) return probe;
-  auto source = reopened_engine(start);
+  auto source = reopened_engine(start, "guarded");
   if (!source) return tl::unexpected(source.error());
   auto files = policy_files(start.options);
   if (!files) return tl::unexpected(files.error());

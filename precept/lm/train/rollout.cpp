@@ -74,12 +74,16 @@ class ReopenedEngine : public RolloutSource {
 
 }  // namespace
 
-Result<std::unique_ptr<RolloutSource>> reopened_engine(const LessonStart& start) {
-  static std::atomic<int> count{0};
-  std::error_code error;
-  const fs::path temporary = fs::temp_directory_path(error);
-  if (error) return failed("there is no folder for temporary files", "set TMPDIR");
-  const std::string folder = (temporary / ("precept-policy-" + std::to_string(::getpid()) + "-" + std::to_string(count++))).string();
+Result<std::unique_ptr<RolloutSource>> reopened_engine(const LessonStart& start, const std::string& name) {
+  const int rank = start.options.world.rank;
+  std::string folder = start.options.state + "/" + name + (rank > 0 ? "-" + std::to_string(rank) : "");
+  if (start.options.state.empty()) {
+    static std::atomic<int> count{0};
+    std::error_code error;
+    const fs::path temporary = fs::temp_directory_path(error);
+    if (error) return failed("there is no folder for temporary files", "set TMPDIR");
+    folder = (temporary / ("precept-policy-" + std::to_string(::getpid()) + "-" + std::to_string(count++))).string();
+  }
   if (Status made = make_folder(folder); !made) return tl::unexpected(made.error());
   return std::make_unique<ReopenedEngine>(start, folder);
 }

@@ -20,9 +20,9 @@ class RolloutSource {
   virtual Result<std::vector<Generation>> sample(std::vector<GenerateRequest> requests) = 0;
 };
 
-// The engine, opened anew on a checkpoint of every weights that it takes. The files lie in a folder of its own beside temporary
-// ones and go with it.
-Result<std::unique_ptr<RolloutSource>> reopened_engine(const LessonStart& start);
+// The engine, opened anew on a checkpoint of every weights that it takes. The files lie in the folder `name` of the resumable state
+// (where there is none, of one beside temporary files) and go with it; what a kill leaves, the session that resumes takes over.
+Result<std::unique_ptr<RolloutSource>> reopened_engine(const LessonStart& start, const std::string& name);
 
 // Tokenizer and chat of the checkpoint that a training starts from.
 Result<TokenizerFiles> policy_files(const TrainOptions& options);

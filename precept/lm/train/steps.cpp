@@ -57,7 +57,10 @@ class Steps {
         report_(sink, static_cast<std::int64_t>(items) * options.epochs), seconds_before_(state.summary.seconds) {}
 
   Result<std::vector<float>> run() {
-    if (Status begun = look(false); !begun) return tl::unexpected(begun.error());
+    // A resumed run has this look behind it: another one, wherever it was killed, would be one that an undisturbed run has not.
+    if (state_.optimizer.step == 0) {
+      if (Status begun = look(false); !begun) return tl::unexpected(begun.error());
+    }
     ask_enough();
     while (!over() && state_.summary.halted.empty()) {
       Result<Taught> taught = lesson_.teach(trainer_);
@@ -71,8 +74,8 @@ class Steps {
     }
     ask_enough();  // once more: what came after the last step was not told yet
     state_.summary.seconds = seconds_before_ + since(start_);
-    report_.progress(state_.used);
     if (Status saved = save(); !saved) return tl::unexpected(saved.error());
+    report_.progress(state_.used);
     if (!state_.summary.halted.empty()) trainer_.take(state_.good);
     return trainer_.weights();
   }
@@ -112,18 +115,21 @@ class Steps {
     state_.weights.push_back(static_cast<float>(taught.weight));
     s.steps = step;
     ask_enough();
-    if (step % kReportEvery == 0 || step == 1 || over() || !taught.metrics.empty()) {
+    const bool told = step % kReportEvery == 0 || step == 1 || over() || !taught.metrics.empty();
+    if (told) {
       report_.metric("loss", step, taught.loss);
       report_.metric("lr", step, lr);
       report_.metric("grad_norm", step, norm);
       for (const auto& [name, value] : taught.metrics) report_.metric(name.c_str(), step, value);
-      report_.progress(state_.used);
     }
     const int every = options_.guard.every;
     if (over() || (every > 0 && step % every == 0)) {
       if (Status looked = look(over()); !looked) return looked;
     }
-    return keep(step, taught.resumable);
+    if (Status kept = keep(step, taught.resumable); !kept) return kept;
+    // Last: whoever listens may leave, when asked to stop, and takes what was reported for stored.
+    if (told && taught.resumable) report_.progress(state_.used);
+    return {};
   }
 
   // The state, when it is due, at the next step that can be resumed.
@@ -153,7 +159,7 @@ class Steps {
     if (!options_.guard.on || blind_) return {};
     const std::int64_t step = state_.optimizer.step;
     std::vector<Reading>& readings = state_.readings;
-    if (!readings.empty() && readings.back().step == step) return {};  // resumed here
+    if (!readings.empty() && readings.back().step == step) return {};
     Result<std::optional<Reading>> reading = lesson_.look(trainer_, step);
     if (!reading) return tl::unexpected(reading.error());
     blind_ = !*reading;

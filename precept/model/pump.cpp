@@ -1,4 +1,4 @@
-#include "precept/evaluate/pump.h"
+#include "precept/model/pump.h"
 
 #include <algorithm>
 

@@ -5,7 +5,7 @@
 
 #include "precept/core/digest.h"
 #include "precept/evaluate/json.h"
-#include "precept/evaluate/pump.h"
+#include "precept/model/pump.h"
 
 namespace precept {
 namespace {

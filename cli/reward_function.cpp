@@ -1,7 +1,5 @@
 #include "cli/reward_function.h"
 
-#include <algorithm>
-
 #include "precept/core/digest.h"
 #include "precept/feedback/judge_reward.h"
 
@@ -45,25 +43,6 @@ RolloutReward read(const Reward& reward, const RewardMix& mix) {
 }
 
 }  // namespace
-
-void level_rewards(const std::vector<Rollout>& rollouts, double spread, std::vector<RolloutReward>& rewards) {
-  for (std::size_t begin = 0, end = 0; begin < rollouts.size(); begin = end) {
-    double low = 0, high = 0, sum = 0;
-    int n = 0;
-    for (end = begin; end < rollouts.size() && rollouts[end].prompt.id == rollouts[begin].prompt.id; ++end) {
-      if (!rewards[end].total) continue;
-      const double total = *rewards[end].total;
-      low = n == 0 ? total : std::min(low, total);
-      high = n == 0 ? total : std::max(high, total);
-      sum += total;
-      ++n;
-    }
-    if (n == 0 || low == high || high - low > spread) continue;
-    for (std::size_t i = begin; i < end; ++i) {
-      if (rewards[i].total) rewards[i].total = sum / n;
-    }
-  }
-}
 
 Result<std::unique_ptr<Rewarder>> Rewarder::make(const LmApi& lm, const RewardTerms& terms, const std::string& judge, const OpenOptions& open,
                                                  Constitution constitution,
@@ -122,12 +101,12 @@ RewardFunction Rewarder::function() {
   return [this](const std::vector<Rollout>& rollouts) -> Result<std::vector<RolloutReward>> {
     std::vector<RewardInput> answers;
     for (const Rollout& r : rollouts) answers.push_back({r.prompt.id, r.prompt.messages, r.text, r.tokens, r.cut, r.sample});
-    const auto rewards = mix_->score(answers);
+    auto rewards = mix_->score(answers);
     if (!rewards) return tl::unexpected(rewards.error());
+    level_rewards(answers, min_spread_, *rewards);
     std::vector<RolloutReward> out;
     out.reserve(rewards->size());
     for (const Reward& reward : *rewards) out.push_back(read(reward, *mix_));
-    level_rewards(rollouts, min_spread_, out);
     return out;
   };
 }

@@ -66,7 +66,4 @@ class Rewarder {
   std::string digest_;
 };
 
-// Rewards of answers to one prompt, which stand together, become their mean where they differ by at most `spread`.
-void level_rewards(const std::vector<Rollout>& rollouts, double spread, std::vector<RolloutReward>& rewards);
-
 }  // namespace precept

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <set>
 
@@ -46,6 +47,25 @@ Result<std::vector<Reward>> RewardMix::score(std::span<const RewardInput> answer
     }
   }
   return rewards;
+}
+
+void level_rewards(std::span<const RewardInput> answers, double spread, std::vector<Reward>& rewards) {
+  for (std::size_t begin = 0, end = 0; begin < answers.size(); begin = end) {
+    double low = 0, high = 0, sum = 0;
+    int n = 0;
+    for (end = begin; end < answers.size() && answers[end].id == answers[begin].id; ++end) {
+      if (!rewards[end].total) continue;
+      const double total = *rewards[end].total;
+      low = n == 0 ? total : std::min(low, total);
+      high = n == 0 ? total : std::max(high, total);
+      sum += total;
+      ++n;
+    }
+    if (n == 0 || low == high || high - low > spread) continue;
+    for (std::size_t i = begin; i < end; ++i) {
+      if (rewards[i].total) rewards[i].total = sum / n;
+    }
+  }
 }
 
 }  // namespace precept

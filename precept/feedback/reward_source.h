@@ -71,4 +71,8 @@ class RewardMix {
   std::vector<double> weights_;
 };
 
+// Totals of answers to one prompt (the same id; they stand together) become their mean where they differ by at most `spread`: none
+// of them is better than another, and a trainer that skips such prompts skips this one.
+void level_rewards(std::span<const RewardInput> answers, double spread, std::vector<Reward>& rewards);
+
 }  // namespace precept

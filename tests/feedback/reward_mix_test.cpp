@@ -59,5 +59,31 @@ TEST(RewardMix, RefusesWhatDoesNotFit) {
   EXPECT_FALSE(RewardMix::make({{source({"a"}), {std::numeric_limits<double>::quiet_NaN()}}}));
 }
 
+// Small terms do not tell answers apart that the large one finds alike.
+TEST(LevelRewards, AnswersThatHardlyDifferAreWorthTheSame) {
+  const auto answers = [](const std::vector<const char*>& ids) {
+    std::vector<RewardInput> out;
+    for (const char* id : ids) out.push_back({id, {}, "", 0, false, 0});
+    return out;
+  };
+  const auto of = [](const std::vector<std::optional<double>>& totals) {
+    std::vector<Reward> out;
+    for (const auto& total : totals) out.push_back({total, {}});
+    return out;
+  };
+  // Prompt a: alike but for 0.1, one unscored; b: one is worse by 1; c: alone.
+  auto rewards = of({1.1, std::nullopt, 1.0, 1.1, 0.1, 1.0, 0.3});
+  level_rewards(answers({"a", "a", "a", "b", "b", "b", "c"}), 0.5, rewards);
+  EXPECT_DOUBLE_EQ(rewards[0].total.value(), 1.05);
+  EXPECT_FALSE(rewards[1].total) << "unscored stays unscored";
+  EXPECT_EQ(rewards[0].total, rewards[2].total);
+  EXPECT_EQ(rewards[3].total, 1.1);
+  EXPECT_EQ(rewards[4].total, 0.1);
+  EXPECT_EQ(rewards[6].total, 0.3);
+  auto as_before = of({1.1, 1.0});
+  level_rewards(answers({"a", "a"}), 0, as_before);
+  EXPECT_EQ(as_before[0].total, 1.1);
+}
+
 }  // namespace
 }  // namespace precept

@@ -54,7 +54,7 @@ void for_each_field(AlignOptions& o, Visit visit) {
   visit("rounds", o.rounds, "rounds of labels, reward model and reinforcement learning", between(1, 100));
   visit("sl", o.sl, "the loop and fine-tuning on its final answers, before the first round");
   visit("judged_by", o.judged_by, "who judges a round: previous (the model that the round before made) or base", one_of({"previous", "base"}));
-  visit("panel", o.panel, "prompts of the pocket world on which the oracle decides between rounds (1000 more: about 1 s a round)", between(1, 1e6));
+  visit("panel", o.panel, "prompts of the pocket world on which the oracle decides between rounds", between(1, 1e6));
   visit("panel_labels", o.panel_labels, "for other worlds: pairs with labels (JSONL, as for label --given) that decide instead");
   visit("judge_cases", o.judge_cases, "prompts of the panel on which the judge of each round is measured; 0: it is not", between(0, 1e6));
   visit("seed", o.seed, "seed of everything", any_seed());

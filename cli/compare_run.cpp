@@ -107,7 +107,7 @@ Status spend_the_rest(Comparing& c, Method& method, std::uint64_t seed, MethodSt
   for (int round = 2; round <= kMostRounds; ++round) {
     const auto spent = static_cast<double>(state.spent.passes());
     const double left = budget - spent, each = (spent - before) / prompts;
-    if (!state.notes.empty() && state.notes.back().find("a guard stopped it") != std::string::npos) return {};  // it is not to go on
+    if (state.halted) return {};
     if (left < kLeftOver * budget || each <= 0) return {};
     const int count = std::min(c.options.prompts, static_cast<int>(left / each));
     if (count < 1) return {};

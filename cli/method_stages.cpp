@@ -40,6 +40,7 @@ struct Work {
   TokensSpent spent = {};               // by this stage
   std::vector<std::string> notes = {};
   bool trains = false, answers = false, pairs = false;  // what it leaves
+  bool halted = false;                  // by a guard
 
   std::string path(const std::string& name) const { return folder + "/" + name; }
   bool over(const TokensSpent& now) const {
@@ -168,7 +169,8 @@ Result<TrainCommand> command_of(Work& w, const TrainCommand& options, const std:
 Status conclude(Work& w, const Result<TrainSummary>& summary, bool cut) {
   if (!summary) return tl::unexpected(summary.error());
   if (cut) w.notes.push_back(fmt::format("cut at the budget after {} steps", summary->steps));
-  if (!summary->halted.empty()) w.notes.push_back("a guard stopped it at " + summary->halted);
+  w.halted = !summary->halted.empty();
+  if (w.halted) w.notes.push_back("a guard stopped it at " + summary->halted);
   if (summary->truncated > 0) w.notes.push_back(fmt::format("{} examples were too long and were cut", summary->truncated));
   w.trains = true;
   return {};
@@ -352,7 +354,7 @@ Status do_stage(Work& w, StageKind kind) {
 
 Json done_json(const Work& w, StageKind kind) {
   return {{"stage", stage_name(kind)}, {"generated", w.spent.generated}, {"read", w.spent.read}, {"trained", w.spent.trained},
-          {"trains", w.trains}, {"answers", w.answers}, {"pairs", w.pairs}, {"notes", w.notes}};
+          {"trains", w.trains}, {"answers", w.answers}, {"pairs", w.pairs}, {"halted", w.halted}, {"notes", w.notes}};
 }
 
 // What a stage that is done left, into the state.
@@ -360,6 +362,7 @@ Status take_done(const std::string& folder, const Method& method, StageKind kind
   const auto done = json::load(folder + "/done.json");
   if (!done) return tl::unexpected(done.error());
   const auto number = [&](const char* key) { return json::get_integer(*done, key).value_or(0); };
+  state.halted = state.halted || json::get_bool(*done, "halted").value_or(false);
   state.spent += {number("generated"), number("read"), number("trained")};
   if (json::get_bool(*done, "trains").value_or(false)) {
     state.model = folder + "/model";
@@ -380,10 +383,6 @@ bool is_empty(const std::string& path) {
   std::error_code none;
   return fs::file_size(path, none) == 0;
 }
-
-}  // namespace
-
-namespace {
 
 std::string texts_of(const std::vector<Prompt>& prompts) {
   std::string all;

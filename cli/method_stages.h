@@ -36,6 +36,7 @@ struct MethodState {
   std::string pairs;    // file of the pairs that dpo learns from
   bool answers_reason = false;  // in that file reasoning stands before the answers
   int reasoning = 0;    // the model has learnt to reason first, up to so many tokens; only what follows is its answer. 0: it has not
+  bool halted = false;  // a guard stopped a training on the way: nothing is to build on it
   TokensSpent spent;
   std::vector<std::string> notes;  // what did not go as listed: cut at the budget, stopped by a guard
 };

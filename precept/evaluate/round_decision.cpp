@@ -1,9 +1,12 @@
 #include "precept/evaluate/round_decision.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include <fmt/format.h>
+
+#include "precept/core/estimate.h"
 
 namespace precept {
 namespace {
@@ -27,9 +30,12 @@ std::string movement(const PairedRate& rate) {
 // What got worse, in words; empty: nothing.
 std::string harm(const PanelRates& rates) {
   std::string out;
-  for (const PairedRate& rate : rates) {
-    if (gain(rate) >= 0 || !rate.p || *rate.p >= kSignificant) continue;
-    out += (out.empty() ? "" : ", ") + movement(rate);
+  std::vector<std::optional<double>> p;
+  for (const PairedRate& rate : rates) p.push_back(rate.p);
+  const std::vector<std::optional<double>> adjusted = holm(p);
+  for (std::size_t i = 0; i < rates.size(); ++i) {
+    if (gain(rates[i]) >= 0 || !adjusted[i] || *adjusted[i] >= kSignificant) continue;
+    out += (out.empty() ? "" : ", ") + movement(rates[i]);
   }
   return out;
 }

@@ -117,6 +117,17 @@ TEST_F(Endpoint, NothingIsSentTwiceAlsoWithAnotherRecipe) {
   EXPECT_GT(server.stats().repeated, 0) << "the count that the others rest on sees repetitions";
 }
 
+TEST_F(Endpoint, BenchLoopAsksForLogprobsToo) {
+  TestServerOptions options;
+  options.content = [](const nlohmann::json&) -> Result<std::string> { return "I say it."; };  // no verdict, read as text
+  TestServer server(options);
+  const Ran ran = run("bench loop --quiet --json --model '" + server.base() + "#test' --prompts many.jsonl --constitution good.toml");
+  ASSERT_EQ(ran.code, 0) << ran.err;
+  const auto json = nlohmann::json::parse(ran.out);
+  EXPECT_EQ(json["endings"]["failed"], 0) << ran.out;
+  EXPECT_EQ(json["endings"]["unparseable"], 0) << ran.out;
+}
+
 TEST_F(Endpoint, VerdictsAreProbabilitiesWhereThereAreLogprobsElseText) {
   TestServer with(steady());
   TestServerOptions plain = steady();

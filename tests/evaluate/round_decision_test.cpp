@@ -49,6 +49,15 @@ TEST(RoundDecision, WhatGetsWorseIsRolledBack) {
   EXPECT_EQ(decide(panel_rates(refusing), {}, "", why), RoundDecision::kRollBack);
 }
 
+// Of three rates one looks worse by chance more often than one of one does.
+TEST(RoundDecision, ThreeRatesAtOnceAreCorrectedFor) {
+  std::string why;
+  Comparison c = comparison(20, 2);
+  c.helpfulness = rate("helpfulness", 10, 2, true);  // p = 0.039
+  EXPECT_EQ(decide(panel_rates(c), {}, "", why), RoundDecision::kGoOn) << why;
+  EXPECT_EQ(decide({c.helpfulness}, {}, "", why), RoundDecision::kRollBack) << why;
+}
+
 // Each round loses a little, which no test of one round sees; all together it is seen.
 TEST(RoundDecision, SmallLossesAddUp) {
   std::string why;

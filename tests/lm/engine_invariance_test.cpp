@@ -248,6 +248,27 @@ TEST(EngineInvariance, SharedPromptInFlightIsComputedOnce) {
   EXPECT_GT(cached, prompt * 8 / 10);
 }
 
+// Each beginning shares one token more with the one before it than that does with its own: if parts of blocks that are yet to be
+// computed were waited for, each request would wait for the one before it.
+TEST(EngineInvariance, BeginningsThatPartWithinABlockAreComputedTogether) {
+  const Checkpoint checkpoint(engine_test::odd_shape());
+  const auto model = checkpoint.open();
+  int answered = 0;
+  for (std::uint64_t i = 0; i < 10; ++i) {
+    GenerateRequest request;
+    request.raw = true;
+    std::string text;
+    for (std::uint64_t k = 0; k < i; ++k) text += " yes";
+    request.messages = {{"user", text + " fox" + words(200 + i, 30)}};
+    request.sampling.max_tokens = 1;
+    model->submit(request, [&](const Result<Generation>& r) { answered += r.has_value(); });
+  }
+  int steps = 1;
+  while (model->advance(std::chrono::milliseconds(0)) > 0) ++steps;
+  EXPECT_EQ(answered, 10);
+  EXPECT_LE(steps, 3);
+}
+
 TEST(EngineLimits, PromptLongerThanContextFailsAlone) {
   const Checkpoint checkpoint(engine_test::shape_of(32, 1, 2, 2, 16, 32, true, 64));
   const auto model = checkpoint.open();

@@ -3,8 +3,8 @@
 //
 // A step computes some hundred positions of whatever is in flight: one for each sequence that answers, the rest for prompts
 // and score trees. Keys and values lie in blocks of 16 positions. Requests with the same beginning share what was computed
-// for it, to the token: whole blocks are shared, the last one is copied. That is so while they run and afterwards, as long
-// as memory lasts.
+// for it, to the token: whole blocks are shared, the last one is copied. That is so as long as memory lasts, and of whole
+// blocks also while they are being computed: who needs them waits.
 //
 // On the CPU, the same request gives the same bits alone or in company, cold or with a warm cache, however its prompt is
 // cut into steps and however many threads there are: each row's sums run in a fixed order. That holds for one processor;

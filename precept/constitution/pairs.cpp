@@ -71,7 +71,8 @@ Result<AnswerPair> read_pair(const nlohmann::json& json, const std::string& file
   if (!take_answer(first, pair.chosen) || !take_answer(second, pair.rejected)) return wrong("no answer to a person at the end of both conversations");
   if (!same(first, second)) return wrong("the two conversations differ before their last answers");
   pair.messages = std::move(first);
-  pair.id = json.contains("id") && json["id"].is_string() ? json["id"].get<std::string>() : digest_of(pair.messages);
+  if (json.contains("id") && json["id"].is_string()) pair.id = json["id"].get<std::string>();
+  if (pair.id.empty()) pair.id = digest_of(pair.messages);
   if (json.contains("label")) {
     if (!json["label"].is_number() || !(json["label"].get<double>() >= 0 && json["label"].get<double>() <= 1)) {
       return bad_input("\"label\" is not a probability", "it says how likely chosen is the better one", file, line);

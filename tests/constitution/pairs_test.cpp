@@ -26,6 +26,13 @@ TEST(Pairs, ReadsBothShapes) {
   EXPECT_EQ(silent_answers(*pairs), "");
 }
 
+TEST(Pairs, AnEmptyIdIsNone) {
+  const auto pairs = read(R"({"prompt":"a","chosen":"b","rejected":"c","id":""})" "\n" R"({"prompt":"a","chosen":"b","rejected":"c"})");
+  ASSERT_TRUE(pairs) << pairs.error().message();
+  EXPECT_NE((*pairs)[0].id, "");
+  EXPECT_EQ((*pairs)[0].id, (*pairs)[1].id);
+}
+
 // As in the harmless part of hh-rlhf, where people chose silence.
 TEST(Pairs, AnAnswerMayBeEmpty) {
   const auto pairs = read(R"({"chosen":"\n\nHuman: how?\n\nAssistant: ","rejected":"\n\nHuman: how?\n\nAssistant: Ok"})" "\n"

@@ -33,7 +33,10 @@ Json to_json(const BenchReport& report) {
   Json decode = Json::array();
   for (const BenchReport::Decode& d : report.decode) {
     decode.push_back({{"sequences", d.sequences},
+                      {"prompt", d.prompt},
                       {"tokens_per_s", d.tokens_per_s},
+                      {"step_ms", d.step_ms},
+                      {"step_mb", d.step_mb},
                       {"share_of_gemm_roof", d.share_of_gemm_roof},
                       {"share_of_memory_roof", d.share_of_memory_roof},
                       {"memory_gbps", d.memory_gbps},
@@ -58,8 +61,8 @@ void print(const BenchReport& report) {
               report.weights == "int8" ? ", 8-bit weights" : "", report.kernels.c_str(), report.threads, static_cast<double>(report.parameters) / 1e6);
   std::printf("prefill %29.0f tokens/s, %3.0f%% of the product roof\n", report.prefill_tokens_per_s, 100 * report.prefill_share_of_gemm_roof);
   for (const BenchReport::Decode& d : report.decode) {
-    std::printf("decode, %3d sequences %15.0f tokens/s, %3.0f%% of the product roof, %3.0f%% of what memory gave meanwhile (%.1f GB/s)\n",
-                d.sequences, d.tokens_per_s, 100 * d.share_of_gemm_roof, 100 * d.share_of_memory_roof, d.memory_gbps);
+    std::printf("decode, %3d sequences, prompts of %4d %8.0f tokens/s, %3.0f%% of the product roof, %3.0f%% of what memory gave meanwhile (%.1f GB/s)\n",
+                d.sequences, d.prompt, d.tokens_per_s, 100 * d.share_of_gemm_roof, 100 * d.share_of_memory_roof, d.memory_gbps);
   }
 }
 
@@ -188,8 +191,9 @@ void add_engine(CLI::App& bench, Context& context) {
   command->add_option("--threads", options->threads, "threads; 0: all cores")->capture_default_str()->check(CLI::Range(0, 1024));
   command->add_option("--weights", options->weights, kWeightsHelp)->capture_default_str()->check(CLI::IsMember({"auto", "int8"}));
   command->add_option("--sequences", options->sequences, "sequences decoded together, separated by commas")->delimiter(',')->capture_default_str()->check(CLI::Range(1, 512));
-  command->add_option("--prompt", options->prompt, "tokens of each prompt")->capture_default_str()->check(CLI::Range(2, 7000));
+  command->add_option("--prompt", options->prompts, "tokens of each prompt, some lengths separated by commas")->delimiter(',')->capture_default_str()->check(CLI::Range(2, 7000));
   command->add_option("--tokens", options->tokens, "new tokens of each sequence")->capture_default_str()->check(CLI::Range(1, 1000));
+  command->add_option("--turns", options->turns, "how often decode is measured, all of it by turns; medians are told")->capture_default_str()->check(CLI::Range(1, 1000));
   command->add_option("--prefill", options->prefill, "tokens of the prompts of the prefill measurement")->capture_default_str()->check(CLI::Range(2, 8000));
   command->add_option("--device", options->device, kDeviceHelp)->capture_default_str();
   command->add_option("--save", options->save, "keep the random checkpoint in this folder");

@@ -149,8 +149,9 @@ void expect_invariant(const Checkpoint& checkpoint, const std::string& precision
   const auto mapped = open({.threads = 2, .max_batch = 64, .pack_bytes = 0});
   expect_same(alone, run(*mapped, kGenerate, kScore, 100, adapters), "weights read where they lie");
   // 50 blocks: requests wait for memory, blocks are dropped, and score trees are cut into parts.
-  const nn::KvShape shape(precision == "bf16" ? nn::Precision::kBf16 : nn::Precision::kFp32, config.num_key_value_heads, config.head_dim);
-  const auto block = static_cast<std::int64_t>(shape.layer * sizeof(nn::Lane)) * config.num_hidden_layers;
+  const nn::KvShape shape(precision == "bf16" ? nn::Precision::kBf16 : nn::Precision::kFp32, config.num_hidden_layers, config.num_key_value_heads,
+                          config.head_dim);
+  const auto block = static_cast<std::int64_t>(shape.block_lanes() * sizeof(nn::Lane));
   const auto tight = open({.threads = 2, .max_batch = 64, .cache_bytes = 50 * block});
   expect_same(alone, run(*tight, kGenerate, kScore, 100, adapters), "little memory, " + precision);
 }

@@ -139,8 +139,9 @@ TEST(RowKernels, ProductsAreTheTrainers) {
   }
 }
 
-// One layer of a paged cache with the keys and values of one sequence; its blocks lie out of order, with gaps.
+// The second of three layers of a paged cache with the keys and values of one sequence; its blocks lie out of order, with gaps.
 struct Paged {
+  static constexpr std::size_t kLayer = 1;
   const RowKernels& k;
   int kv_heads, head_dim, tokens;
   KvShape shape;
@@ -149,8 +150,8 @@ struct Paged {
   std::vector<float> keys, values;  // plain: [token][kv_heads * head_dim]
 
   // `gap`: blocks between one and the next. What lies beside the keys must not matter, so it is not a number.
-  Paged(const RowKernels& table, int groups, int width, int count, std::uint32_t gap)
-      : k(table), kv_heads(groups), head_dim(width), tokens(count), shape(table.precision, groups, width) {
+  Paged(const RowKernels& table, int groups, int width, int count, std::uint32_t gap, int together)
+      : k(table), kv_heads(groups), head_dim(width), tokens(count), shape(table.precision, 3, groups, width, together) {
     for (int t = 0; t < tokens; ++t) {  // a token's do not depend on how many there are
       const auto size = static_cast<std::size_t>(kv_heads * head_dim), token = static_cast<std::size_t>(t);
       const auto key = random(size, 2 * token + 11), value = random(size, 2 * token + 12);
@@ -159,13 +160,13 @@ struct Paged {
     }
     const auto used = static_cast<std::uint32_t>((tokens + kBlockTokens - 1) / kBlockTokens);
     for (std::uint32_t b = used; b-- > 0;) blocks.push_back(b * gap + 1);
-    cache.assign(shape.layer * (used * gap + 1), 0x7FC07FC0U);
+    cache.assign(shape.block_lanes() * (used * gap + 8), 0x7FC07FC0U);
     for (int t = 0; t < tokens; ++t) {
-      Lane* block = cache.data() + blocks[static_cast<std::size_t>(t / kBlockTokens)] * shape.layer;
+      const std::uint32_t block = blocks[static_cast<std::size_t>(t / kBlockTokens)];
       for (int g = 0; g < kv_heads; ++g) {
-        const std::size_t at = static_cast<std::size_t>((t * kv_heads + g) * head_dim);
-        k.place(head_dim, t % kBlockTokens, keys.data() + at, values.data() + at, block + static_cast<std::size_t>(g) * shape.key_head,
-                block + shape.values + static_cast<std::size_t>(g) * shape.value_head);
+        const std::size_t at = static_cast<std::size_t>((t * kv_heads + g) * head_dim), head = static_cast<std::size_t>(g);
+        k.place(head_dim, t % kBlockTokens, keys.data() + at, values.data() + at, cache.data() + shape.keys(block, kLayer, head),
+                cache.data() + shape.values(block, kLayer, head), shape.value_column);
       }
     }
   }
@@ -185,9 +186,9 @@ struct Paged {
       a.group = group;
       a.scale = 1.0F / std::sqrt(static_cast<float>(head_dim));
       a.window = window;
-      a.keys = cache.data() + static_cast<std::size_t>(g) * shape.key_head;
-      a.values = shape.values + static_cast<std::size_t>(g) * (shape.value_head - shape.key_head);
-      a.block_stride = shape.layer;
+      a.shape = &shape;
+      a.keys = cache.data() + shape.keys(0, kLayer, static_cast<std::size_t>(g));
+      a.values = cache.data() + shape.values(0, kLayer, static_cast<std::size_t>(g));
       a.blocks = blocks.data();
       a.rows = rows;
       a.first = first;
@@ -250,7 +251,7 @@ TEST_P(RowKernelTable, Attends) {
       for (const int rows : {1, 2, 5}) {
         for (const int window : {0, 20}) {
           const int kv_heads = 2, first = 33, heads = kv_heads * group;
-          const Paged paged(k(), kv_heads, head_dim, first + rows, 3);
+          const Paged paged(k(), kv_heads, head_dim, first + rows, 3, 4);
           const auto q = random(static_cast<std::size_t>(rows * heads * head_dim), 3);
           const auto got = paged.attend(q, group, rows, first, window);
           for (int r = 0; r < rows; ++r) {
@@ -274,7 +275,7 @@ TEST_P(RowKernelTable, ARowHasTheSameBitsInEveryCompany) {
     for (const int window : {0, 23}) {
       const int kv_heads = 2, group = 2, rows = 37, first = 5;
       const std::size_t width = static_cast<std::size_t>(kv_heads * group * head_dim);
-      const Paged paged(k(), kv_heads, head_dim, first + rows, 1);
+      const Paged paged(k(), kv_heads, head_dim, first + rows, 1, 8);
       const auto q = random(rows * width, 3);
       const auto together = paged.attend(q, group, rows, first, window);
       for (int r = 0; r < rows; ++r) {
@@ -282,7 +283,7 @@ TEST_P(RowKernelTable, ARowHasTheSameBitsInEveryCompany) {
         const std::vector<float> one(q.begin() + begin, q.begin() + end), expected(together.begin() + begin, together.begin() + end);
         EXPECT_EQ(paged.attend(one, group, 1, first + r, window), expected) << head_dim << ", row " << r;
         // Before the sequence went on, and with its blocks elsewhere.
-        const Paged shorter(k(), kv_heads, head_dim, first + r + 1, 4);
+        const Paged shorter(k(), kv_heads, head_dim, first + r + 1, 4, 1);
         EXPECT_EQ(shorter.attend(one, group, 1, first + r, window), expected) << head_dim << ", row " << r;
       }
     }

@@ -175,7 +175,7 @@ TEST(TorchEngine, BenchMeasuresTheDevicesOwnRoofs) {
     options.threads = 1;
     options.device = device;
     options.sequences = {3};
-    options.prompt = 8;
+    options.prompts = {8};
     options.tokens = 4;
     options.prefill = 16;
     const auto report = precept_lm_api()->bench_engine(options, {});

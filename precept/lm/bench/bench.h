@@ -24,15 +24,19 @@ struct BenchOptions {
   int threads = 0;             // 0: all cores
   std::string device = "cpu";  // see EngineOptions; the roofs are then that device's
   std::vector<int> sequences = {1, 8, 32, 64};
-  int prompt = 128, tokens = 64;  // of each sequence: tokens of its prompt, and new ones
+  std::vector<int> prompts = {128};  // tokens of each sequence's prompt
+  int tokens = 64;                   // new ones of each
+  int turns = 1;                     // every decode measurement is made so many times, by turns
   int prefill = 512;              // tokens of the prompts of the prefill measurement
   std::string save;               // folder for the random checkpoint; empty: a temporary one
 };
 
 struct BenchReport {
+  // Of the turn with the median time.
   struct Decode {
-    int sequences = 0;
+    int sequences = 0, prompt = 0;
     double tokens_per_s = 0;           // new tokens, all sequences together
+    double step_ms = 0, step_mb = 0;   // of one step: what it takes, and weights, keys and values that it reads
     double share_of_gemm_roof = 0;     // 2 operations a weight and token, attention not counted
     // Of reading, where weights are read once a step, and every sequence's keys and values: as fast as memory was between the steps
     // of the same run, since on a shared machine that changes from one second to the next.

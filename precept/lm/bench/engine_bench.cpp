@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <optional>
@@ -44,7 +45,7 @@ class Runs {
  public:
   explicit Runs(Model& model) : model_(model) {}
 
-  // Seconds that `count` sequences take, with prompts that share no beginning with those before.
+  // Seconds that `count` sequences take, with the prompts from the `first` on; no two of them share a beginning.
   struct Took {
     double seconds = 0;
     std::int64_t prompt_tokens = 0, new_tokens = 0;
@@ -54,15 +55,15 @@ class Runs {
     MemoryRoof* memory;
     double bytes = 0, seconds = 0;
   };
-  Took go(int count, int prompt, int tokens, Between* between = nullptr) {
+  Took go(std::uint64_t first, int count, int prompt, int tokens, Between* between = nullptr) {
     Took took;
     auto start = Clock::now();
-    for (int i = 0; i < count; ++i) {
+    for (std::uint64_t item = first; item < first + static_cast<std::uint64_t>(count); ++item) {
       GenerateRequest request;
       request.raw = true;
-      request.messages = {{"user", text(prompt - 1)}};  // and the begin token
+      request.messages = {{"user", text(item, prompt - 1)}};  // and the begin token
       request.sampling.max_tokens = tokens;
-      request.key = {1, item_, 0, 0};
+      request.key = {1, item, 0, 0};
       model_.submit(std::move(request), [&took](Result<Generation> g) {
         if (!g) return;
         took.prompt_tokens += g->usage.prompt_tokens;
@@ -83,34 +84,36 @@ class Runs {
   }
 
  private:
-  std::string text(int letters) {
-    Rng rng({7, ++item_, 0, 0});
+  static std::string text(std::uint64_t item, int letters) {
+    Rng rng({7, item, 0, 0});
     std::string text;
     for (int i = 0; i < letters; ++i) text += static_cast<char>('a' + rng.below(26));
     return text;
   }
   Model& model_;
-  std::uint64_t item_ = 0;
 };
 
-BenchReport::Decode decode(Runs& runs, MemoryRoof* memory, const BenchOptions& o, const LlamaConfig& c, const Roof& roof, int sequences) {
-  // What the same requests take up to their first new token is taken off; the least of some tries, since others may run.
-  double prefill = 1e300;
-  for (int i = 0; i < 2; ++i) prefill = std::min(prefill, runs.go(sequences, o.prompt, 1).seconds);
-  Runs::Between between{memory};
-  const Runs::Took whole = runs.go(sequences, o.prompt, o.tokens + 1, memory != nullptr ? &between : nullptr);
+// One measurement of decode; prompts from `first` on are this one's.
+BenchReport::Decode decode(Runs& runs, MemoryRoof* memory, const BenchOptions& o, const LlamaConfig& c, const Roof& roof, std::uint64_t first,
+                           int sequences, int prompt) {
   BenchReport::Decode d;
   d.sequences = sequences;
-  d.seconds = whole.seconds - prefill;
-  d.prompt_seconds = prefill;
+  d.prompt = prompt;
+  d.prompt_seconds = runs.go(first, sequences, prompt, 1).seconds;
+  // From here on the prompts are in the cache: steps are decode from the first one on, whose time is taken off.
+  const double begin = std::min(runs.go(first, sequences, prompt, 1).seconds, runs.go(first, sequences, prompt, 1).seconds);
+  Runs::Between between{memory};
+  const Runs::Took whole = runs.go(first, sequences, prompt, o.tokens + 1, memory != nullptr ? &between : nullptr);
+  d.seconds = whole.seconds - begin;
   d.tokens_per_s = static_cast<double>(whole.new_tokens - sequences) / d.seconds;
+  d.step_ms = 1e3 * sequences / d.tokens_per_s;
   d.share_of_gemm_roof = d.tokens_per_s * 2 * products(c, true) / 1e9 / roof.gemm_gflops;
   d.memory_gbps = memory != nullptr ? between.bytes / between.seconds / 1e9 : roof.memory_gbps;
   const double bytes = o.precision == "fp32" ? 4 : 2;
-  const double context = o.prompt + 0.5 * o.tokens, steps_per_s = d.tokens_per_s / sequences;
+  const double context = prompt + 0.5 * o.tokens;
   const double cache = 2.0 * c.num_key_value_heads * c.head_dim * c.num_hidden_layers * context * sequences;
-  const double weights = products(c, true) * (o.weights == "int8" ? 1 : bytes);
-  d.share_of_memory_roof = steps_per_s * (weights + bytes * cache) / 1e9 / d.memory_gbps;
+  d.step_mb = (products(c, true) * (o.weights == "int8" ? 1 : bytes) + bytes * cache) / 1e6;
+  d.share_of_memory_roof = d.step_mb / d.step_ms / d.memory_gbps;
   return d;
 }
 
@@ -146,7 +149,9 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   int most = 1;
   for (const int n : options.sequences) most = std::max(most, n);
   const std::int64_t kv = std::int64_t{4} * 2 * config->num_key_value_heads * (config->head_dim + 15) * config->num_hidden_layers;
-  engine.cache_bytes = kv * (std::int64_t{most} * (options.prompt + options.tokens + 32) + 20 * (options.prefill + 32));
+  std::int64_t tokens = 20 * (options.prefill + 32);
+  for (const int prompt : options.prompts) tokens += std::int64_t{most} * (prompt + options.tokens + 32);
+  engine.cache_bytes = kv * tokens;
   Result<std::unique_ptr<Model>> model = infer::open_engine(folder.path, engine);
   if (!model) return tl::unexpected(model.error());
 
@@ -163,16 +168,30 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   Runs runs(**model);
   std::optional<MemoryRoof> memory;  // of this machine, not of a device
   if (options.device == "cpu") memory.emplace(all_threads(options.threads));
-  runs.go(1, 16, 2);
+  constexpr std::uint64_t kMost = 512;  // sequences of one measurement: whose prompts are its own
+  std::uint64_t first = 0;
+  runs.go(first, 1, 16, 2);
   say(events, "prompts");
-  Runs::Took prompts = runs.go(8, options.prefill, 1);
-  const Runs::Took again = runs.go(8, options.prefill, 1);
+  Runs::Took prompts = runs.go(first += kMost, 8, options.prefill, 1);
+  const Runs::Took again = runs.go(first += kMost, 8, options.prefill, 1);
   if (again.seconds < prompts.seconds) prompts = again;
   report.prefill_tokens_per_s = static_cast<double>(prompts.prompt_tokens) / prompts.seconds;
   report.prefill_share_of_gemm_roof = report.prefill_tokens_per_s * 2 * products(*config, false) / 1e9 / report.roof.gemm_gflops;
-  for (const int n : options.sequences) {
-    say(events, fmt::format("{} sequences", n));
-    report.decode.push_back(decode(runs, memory ? &*memory : nullptr, options, *config, report.roof, n));
+  std::vector<std::vector<BenchReport::Decode>> turns;  // [sequences and prompts][turns]
+  for (int turn = 0; turn < options.turns; ++turn) {
+    std::size_t cell = 0;
+    for (const int sequences : options.sequences) {
+      for (const int prompt : options.prompts) {
+        say(events, fmt::format("{} sequences, prompts of {}, {} of {}", sequences, prompt, turn + 1, options.turns));
+        turns.resize(std::max(turns.size(), cell + 1));
+        turns[cell++].push_back(decode(runs, memory ? &*memory : nullptr, options, *config, report.roof, first += kMost, sequences, prompt));
+      }
+    }
+  }
+  for (std::vector<BenchReport::Decode>& of : turns) {
+    const auto middle = of.begin() + static_cast<std::ptrdiff_t>(of.size() / 2);
+    std::nth_element(of.begin(), middle, of.end(), [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
+    report.decode.push_back(*middle);
   }
   return report;
 }

@@ -41,9 +41,9 @@ void CpuBackend::heads(Lane& lane, int r, int g, std::size_t layer) {
   const std::size_t angle = times(row.position, D / 2);
   plain_.rotate(group, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, q);
   plain_.rotate(1, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, k);
-  nn::Lane* to = block(row.block, layer);
-  kernels_.place(D, row.position % kBlockTokens, k, v, to + static_cast<std::size_t>(g) * kv_.key_head,
-                 to + kv_.values + static_cast<std::size_t>(g) * kv_.value_head);
+  const auto kv_head = static_cast<std::size_t>(g);
+  kernels_.place(D, row.position % kBlockTokens, k, v, memory_.get() + kv_.keys(row.block, layer, kv_head),
+                 memory_.get() + kv_.values(row.block, layer, kv_head), kv_.value_column);
   const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
   nn::Lane* factors = q_RL_.data() + static_cast<std::size_t>(r) * q_stride_ + static_cast<std::size_t>(g * group) * head;
   for (int h = 0; h < group; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
@@ -53,8 +53,8 @@ void CpuBackend::heads(Lane& lane, int r, int g, std::size_t layer) {
 void CpuBackend::ask_ahead(const Task& task, std::size_t layer) const {
   const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
   for (int b = 0; b < 2 && b * kBlockTokens <= segment.first; ++b) {
-    const nn::Lane* keys = block(segment.blocks[b], layer) + static_cast<std::size_t>(task.group) * kv_.key_head;
-    for (std::size_t i = 0; i < kv_.key_head; i += 16) __builtin_prefetch(keys + i, 0, 2);
+    const nn::Lane* keys = memory_.get() + kv_.keys(segment.blocks[b], layer, static_cast<std::size_t>(task.group));
+    for (std::size_t i = 0; i < kv_.key_block; i += 16) __builtin_prefetch(keys + i, 0, 2);
   }
 }
 
@@ -67,9 +67,9 @@ nn::Attention CpuBackend::attention(const Task& task, std::size_t layer) const {
   a.group = c.num_attention_heads / c.num_key_value_heads;
   a.scale = 1.0F / std::sqrt(static_cast<float>(c.head_dim));
   a.window = c.window(static_cast<int>(layer));
-  a.keys = block(0, layer) + g * kv_.key_head;
-  a.values = kv_.values + g * kv_.value_head - g * kv_.key_head;
-  a.block_stride = kv_.layer * weights_.layers.size();
+  a.shape = &kv_;
+  a.keys = memory_.get() + kv_.keys(0, layer, g);
+  a.values = memory_.get() + kv_.values(0, layer, g);
   a.blocks = segment.blocks;
   a.rows = task.rows;
   a.first = segment.first + task.from;

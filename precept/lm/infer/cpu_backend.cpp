@@ -17,6 +17,8 @@ constexpr int kMaxRows = 512;    // of a step
 constexpr int kLogitRows = 64;   // rows of logits in flight
 constexpr int kMostPanels = 8;   // of a piece, in steps of few rows
 constexpr int kOwnRows = 4;      // that every thread norms for itself
+constexpr int kTogether = 32;    // blocks of a chunk of the cache
+constexpr int kManyBlocks = 256;
 
 // Lanes between rows of factors: whole cache lines, and not a multiple of a page's worth of them, or the rows of a tile
 // would evict each other.
@@ -26,6 +28,17 @@ std::size_t stride_of(nn::Precision precision, int n) {
 }
 
 std::size_t times(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
+
+std::int64_t blocks_of(const nn::KvShape& shape, std::int64_t bytes) {
+  return std::max<std::int64_t>(1, bytes / static_cast<std::int64_t>(shape.block_lanes() * sizeof(nn::Lane)));
+}
+
+// Small caches have chunks of one block: they hold no long sequences, and what is left over of the last chunk is not used.
+nn::KvShape cache_shape(const Weights& weights, std::int64_t bytes) {
+  const LlamaConfig& c = weights.config;
+  const auto shape = [&](int together) { return nn::KvShape(weights.precision, c.num_hidden_layers, c.num_key_value_heads, c.head_dim, together); };
+  return shape(blocks_of(shape(1), bytes) < kManyBlocks ? 1 : kTogether);
+}
 
 }  // namespace
 
@@ -42,7 +55,7 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
       kernels_(nn::row_kernels(weights_.precision)),
       plain_(nn::kernels()),
       low_rank_(low_rank_kernels(weights_.precision)),
-      kv_(weights_.precision, weights_.config.num_key_value_heads, weights_.config.head_dim),
+      kv_(cache_shape(weights_, cache_bytes)),
       choices_(choices),
       memory_(nullptr, std::free),
       team_(threads) {
@@ -53,8 +66,8 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
   h_stride_ = stride_of(weights_.precision, c.hidden_size);
   q_stride_ = stride_of(weights_.precision, queries_);
   s_stride_ = stride_of(weights_.precision, c.intermediate_size);
-  const std::size_t block = kv_.layer * static_cast<std::size_t>(c.num_hidden_layers) * sizeof(nn::Lane);
-  blocks_ = std::max<std::int64_t>(1, cache_bytes / static_cast<std::int64_t>(block));
+  const std::size_t block = kv_.block_lanes() * sizeof(nn::Lane);
+  blocks_ = blocks_of(kv_, cache_bytes) / kv_.together() * kv_.together();
   // Zeros that cost nothing until a block is used; then a large page at a time.
   memory_.reset(static_cast<nn::Lane*>(std::calloc(static_cast<std::size_t>(blocks_), block)));
   if (!memory_) throw std::bad_alloc();
@@ -77,12 +90,8 @@ std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision preci
   return static_cast<std::int64_t>(sizeof(float) * (row * kMaxRows + times(kLogitRows, c.vocab_size) + lane * static_cast<std::size_t>(threads)));
 }
 
-nn::Lane* CpuBackend::block(std::uint32_t id, std::size_t layer) const {
-  return memory_.get() + (id * weights_.layers.size() + layer) * kv_.layer;
-}
-
 void CpuBackend::copy_block(std::uint32_t from, std::uint32_t to) {
-  std::memcpy(block(to, 0), block(from, 0), weights_.layers.size() * kv_.layer * sizeof(nn::Lane));
+  kv_.copy_block(memory_.get(), from, to);
 }
 
 void CpuBackend::lay_out(const std::vector<Segment>& segments) {

@@ -83,7 +83,6 @@ class CpuBackend : public Backend {
   const nn::Lane* first_panel(const Matrix& matrix, int thread) const;  // of this thread's share
   // Low-rank parts of a product's rows; x are its factors.
   void adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const nn::Lane* x, std::size_t lda, int in, float* y, int out);
-  nn::Lane* block(std::uint32_t id, std::size_t layer) const;
 
   Weights weights_;
   const nn::RowKernels& kernels_;

@@ -27,20 +27,39 @@ constexpr std::size_t lanes_of(Precision precision, std::size_t n) { return prec
 // Lanes of a packed matrix of n outputs and k inputs.
 constexpr std::size_t packed_lanes(Precision precision, std::size_t k, std::size_t n) { return packed_size(lanes_of(precision, k), n); }
 
-// Where one layer's keys and values lie in a cache block, in lanes. Keys are [kv_heads][lanes_of(head_dim)][kBlockTokens];
-// values [kv_heads][lanes_of(kBlockTokens)][width], where width is head_dim up to whole vectors.
+// Where keys and values lie in a cache, in lanes from its beginning. Blocks whose numbers follow each other, `together` of them (a
+// power of two), are a chunk: [layers][keys, then values], keys [kv_heads][together][lanes_of(head_dim)][kBlockTokens], values
+// [kv_heads][head_dim / kColumns, rounded up][together][lanes_of(kBlockTokens)][kColumns]. So what a thread reads of a sequence
+// whose blocks follow each other, one head's keys or some of its columns of values, is one run of memory: processors ask ahead
+// for those by themselves, and took half as long again for as many bytes in blocks of all layers.
 struct KvShape {
-  KvShape(Precision precision, int kv_heads, int head_dim)
-      : width((static_cast<std::size_t>(head_dim) + 15) / 16 * 16),
-        key_head(lanes_of(precision, static_cast<std::size_t>(head_dim)) * kBlockTokens),
-        value_head(lanes_of(precision, kBlockTokens) * width),
-        values(key_head * static_cast<std::size_t>(kv_heads)),
-        layer(values + value_head * static_cast<std::size_t>(kv_heads)) {}
-  std::size_t width;       // of a row of values
-  std::size_t key_head;    // from one head's keys to the next head's
-  std::size_t value_head;  // likewise
-  std::size_t values;      // from a layer's keys to its values
-  std::size_t layer;       // all of a layer
+  static constexpr std::size_t kColumns = 16;
+  KvShape(Precision precision, int layers, int kv_heads, int head_dim, int together = 1);
+  // Keys of a block's first position; values of its first position's first column.
+  std::size_t keys(std::uint32_t block, std::size_t layer, std::size_t head) const {
+    return within_chunks(block, key_block) + layer * layer_ + head * key_head_;
+  }
+  std::size_t values(std::uint32_t block, std::size_t layer, std::size_t head) const {
+    return within_chunks(block, value_block) + layer * layer_ + values_ + head * value_head_;
+  }
+  int together() const { return 1 << shift_; }
+  // Of all layers, heads and positions of one block.
+  std::size_t block_lanes() const { return chunk_ >> shift_; }
+  void copy_block(Lane* cache, std::uint32_t from, std::uint32_t to) const;
+
+  std::size_t key_block;     // lanes of one head's keys in a block
+  std::size_t value_block;   // lanes of kColumns columns of one head's values in a block
+  std::size_t value_column;  // from kColumns columns of a head to the next ones
+
+  // From what lies in block 0 to the same of another block, where a block has `lanes` lanes of it.
+  [[gnu::always_inline]] std::size_t within_chunks(std::uint32_t block, std::size_t lanes) const {
+    return (block >> shift_) * chunk_ + (block & ((1U << shift_) - 1)) * lanes;
+  }
+
+ private:
+  unsigned shift_;
+  std::size_t layers_, kv_heads_, columns_;
+  std::size_t key_head_, value_head_, values_, layer_, chunk_;  // from one to the next; values_: from a layer's keys to its values
 };
 
 // Attention of the heads of one group (which share keys and values), for consecutive positions of one sequence. The row
@@ -50,9 +69,9 @@ struct Attention {
   int group = 0;                          // heads that share these keys
   float scale = 0;                        // of the scores
   int window = 0;                         // 0: all
+  const KvShape* shape = nullptr;         // of the cache
   const Lane* keys = nullptr;             // of this layer and kv head, in block 0
-  std::size_t values = 0;                 // lanes from there to the values of this head
-  std::size_t block_stride = 0;           // lanes from one block to the next
+  const Lane* values = nullptr;           // likewise
   const std::uint32_t* blocks = nullptr;  // positions 16 i .. 16 i + 15 lie in block blocks[i]
   int rows = 0, first = 0;                // positions first .. first + rows - 1
   const Lane* q = nullptr;                // [rows][group][lanes_of(head_dim)], strides q_row and q_head
@@ -87,8 +106,8 @@ struct RowKernels {
   // m rows of a panel's sums (kPanel apart) times what belongs to each column: n columns of C (ldc), or += with `add`.
   void (*scaled)(int m, int n, const float* sums, const float* scales, float* c, std::size_t ldc, bool add);
   // Puts one head's key and value (head_dim floats each) of a position into its slot (0 .. 15) of a block, given where that
-  // head's keys and values begin there.
-  void (*place)(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values);
+  // head's keys and values begin there (KvShape).
+  void (*place)(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values, std::size_t value_column);
   void (*attend)(const Attention& a);
   // attend() of one row and a group of at most kMostQueries heads, in parts that threads may share, with the same bits: first
   // the scores of all blocks that the row sees (counted from the first one), then the weights of every head, then all columns

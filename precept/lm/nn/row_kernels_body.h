@@ -27,6 +27,7 @@ constexpr int kTileRows = 1, kQueries = 2;
 static_assert(kQueries <= kMostQueries);
 constexpr int kVectors = kPanel / kWidth;          // of a panel's row
 constexpr int kSlots = kBlockTokens / kWidth;      // vectors of a block's keys
+constexpr int kColumns = KvShape::kColumns;
 constexpr int kDepth = 1024;                       // lanes of one pass
 constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
 constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time
@@ -72,8 +73,8 @@ struct Fp32 {
   }
   static void factors(int n, const float* x, Lane* y) { std::memcpy(y, x, sizeof(float) * static_cast<std::size_t>(n)); }
   [[gnu::always_inline]] static Ints lane_of(const std::int8_t* numbers) { return bits_of(numbers); }
-  static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
-    factors(dim, value, values + static_cast<std::size_t>(slot) * width);
+  static void place_value(int dim, int slot, const float* value, std::size_t column, Lane* values) {
+    for (int d = 0; d < dim; d += kColumns) factors(dim - d < kColumns ? dim - d : kColumns, value + d, values + d / kColumns * column + slot * kColumns);
   }
 };
 
@@ -108,10 +109,12 @@ struct Bf16 {
     return bits_of(numbers) >> 16 | (bits_of(numbers + kPanel) & 0xFFFF0000U);
   }
   // Half lanes are written, never the other half: another thread may be at the neighbouring position.
-  static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
+  static void place_value(int dim, int slot, const float* value, std::size_t column, Lane* values) {
     using Half [[gnu::may_alias]] = std::uint16_t;
-    Half* row = reinterpret_cast<Half*>(values + static_cast<std::size_t>(slot / 2) * width) + slot % 2;
-    for (int d = 0; d < dim; ++d) row[2 * d] = static_cast<std::uint16_t>(rounded(value[d]));
+    for (int from = 0; from < dim; from += kColumns, value += kColumns, values += column) {
+      Half* row = reinterpret_cast<Half*>(values + slot / 2 * kColumns) + slot % 2;
+      for (int d = 0; d < kColumns && from + d < dim; ++d) row[2 * d] = static_cast<std::uint16_t>(rounded(value[d]));
+    }
   }
 };
 
@@ -305,7 +308,7 @@ void scaled(int m, int n, const float* sums, const float* scales, float* c, std:
 }
 
 template <class T>
-void place(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values) {
+void place(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values, std::size_t value_column) {
   Lane lanes[256];
   for (int from = 0; from < head_dim; from += 256) {
     const int some = head_dim - from < 256 ? head_dim - from : 256;
@@ -313,7 +316,7 @@ void place(int head_dim, int slot, const float* key, const float* value, Lane* k
     Lane* to = keys + static_cast<std::size_t>(from / T::kPair) * kBlockTokens + slot;
     for (int i = 0; i < (some + T::kPair - 1) / T::kPair; ++i) to[i * kBlockTokens] = lanes[i];
   }
-  T::place_value(head_dim, slot, value, (static_cast<std::size_t>(head_dim) + 15) / 16 * 16, values);
+  T::place_value(head_dim, slot, value, value_column, values);
 }
 
 // One query: a row and a head.
@@ -322,6 +325,14 @@ struct Query {
   float* out;
   int from, seen;  // keys from <= j < seen
 };
+
+// What one head has in the b-th block of the sequence.
+[[gnu::always_inline]] inline const Lane* keys_of(const Attention& a, int b) {
+  return a.keys + a.shape->within_chunks(a.blocks[b], a.shape->key_block);
+}
+[[gnu::always_inline]] inline const Lane* values_of(const Attention& a, int b) {
+  return a.values + a.shape->within_chunks(a.blocks[b], a.shape->value_block);
+}
 
 // Scores of R queries against all keys of blocks first .. last, unscaled; rows of `s` are `ld` apart.
 template <class T, int R>
@@ -332,10 +343,10 @@ void scores(const Attention& a, const Query* queries, int first, int last, float
   int b = first;
   // Two blocks at once hide each other's latency.
   for (; b + 1 <= last && kSlots == 1; b += 2, s += 2 * kBlockTokens) {
-    const Lane* one = a.keys + a.blocks[b] * a.block_stride;
-    const Lane* two = a.keys + a.blocks[b + 1] * a.block_stride;
-    const Lane* next = a.keys + a.blocks[b + 2 <= last ? b + 2 : b] * a.block_stride;
-    const Lane* after = a.keys + a.blocks[b + 3 <= last ? b + 3 : b + 1] * a.block_stride;
+    const Lane* one = keys_of(a, b);
+    const Lane* two = keys_of(a, b + 1);
+    const Lane* next = keys_of(a, b + 2 <= last ? b + 2 : b);
+    const Lane* after = keys_of(a, b + 3 <= last ? b + 3 : b + 1);
     Vec sum[R][2] = {};
     for (int i = 0; i < lanes; ++i) {
       __builtin_prefetch(next + i * kBlockTokens);
@@ -353,7 +364,7 @@ void scores(const Attention& a, const Query* queries, int first, int last, float
     }
   }
   for (; b <= last; ++b, s += kBlockTokens) {
-    const Lane* keys = a.keys + a.blocks[b] * a.block_stride;
+    const Lane* keys = keys_of(a, b);
     Vec sum[R][kSlots] = {};
     for (int i = 0; i < lanes; ++i) {
       for (int v = 0; v < kSlots; ++v) {
@@ -371,20 +382,21 @@ void scores(const Attention& a, const Query* queries, int first, int last, float
 // Sums of values with weights p (lanes along the keys, from the start of block `first`) for V vectors from column d on.
 template <class T, int R, int V>
 void mix(const Attention& a, const Query* queries, int first, int last, int seen, const Lane* p, std::size_t ld, const float* share, int d) {
-  const std::size_t width = (static_cast<std::size_t>(a.head_dim) + 15) / 16 * 16;
+  std::size_t at[V];  // of a vector in a block: columns lie kColumns at a time
+  for (int v = 0; v < V; ++v) at[v] = (d + v * kWidth) / kColumns * a.shape->value_column + (d + v * kWidth) % kColumns;
   Vec sum[R][V];
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < V; ++v) sum[r][v] = Vec{};
   }
   constexpr int kLanes = kBlockTokens / T::kPair;
   for (int b = first; b <= last; ++b, p += kLanes) {
-    const Lane* values = a.keys + a.blocks[b] * a.block_stride + a.values + d;
+    const Lane* values = values_of(a, b);
     const int left = seen - b * kBlockTokens, whole = (left < kBlockTokens ? left : kBlockTokens) / T::kPair;
-    const Lane* next = a.keys + a.blocks[b < last ? b + 1 : b] * a.block_stride + a.values + d;
-    for (int i = 0; i < whole; ++i, values += width, next += width) {
-      for (int v = 0; v < V * kWidth; v += 16) __builtin_prefetch(next + v);
+    const Lane* next = values_of(a, b < last ? b + 1 : b);
+    for (int i = 0; i < whole; ++i, values += kColumns, next += kColumns) {
+      for (int v = 0; v < V; v += kColumns / kWidth) __builtin_prefetch(next + at[v]);
       Ints rows[V];
-      for (int v = 0; v < V; ++v) rows[v] = load(values + v * kWidth);
+      for (int v = 0; v < V; ++v) rows[v] = load(values + at[v]);
 #pragma GCC unroll 6
       for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + i], rows[v]);
@@ -393,7 +405,7 @@ void mix(const Attention& a, const Query* queries, int first, int last, int seen
     // An odd last key: what lies beside it is another's, or nobody's, and need not be finite.
     if (T::kPair == 2 && left < kBlockTokens && left % 2 == 1) {
       for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + whole], load(values + v * kWidth) & 0xFFFFU);
+        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + whole], load(values + at[v]) & 0xFFFFU);
       }
     }
   }

@@ -166,7 +166,7 @@ struct Paged {
       for (int g = 0; g < kv_heads; ++g) {
         const std::size_t at = static_cast<std::size_t>((t * kv_heads + g) * head_dim), head = static_cast<std::size_t>(g);
         k.place(head_dim, t % kBlockTokens, keys.data() + at, values.data() + at, cache.data() + shape.keys(block, kLayer, head),
-                cache.data() + shape.values(block, kLayer, head), shape.value_column);
+                cache.data() + shape.values(block, kLayer, head));
       }
     }
   }
@@ -179,7 +179,8 @@ struct Paged {
       k.factors(head_dim, q.data() + i * static_cast<std::size_t>(head_dim), factors.data() + i * head);
     }
     std::vector<float> out(q.size());
-    std::vector<Lane> scratch(attention_scratch(static_cast<std::size_t>(first + rows)));
+    std::vector<Lane> scratch(kAttentionScratch);
+    std::vector<float> parts(attention_parts(first + rows, head_dim));
     for (int g = 0; g < kv_heads; ++g) {
       Attention a;
       a.head_dim = head_dim;
@@ -199,6 +200,7 @@ struct Paged {
       a.out_row = heads * static_cast<std::size_t>(head_dim);
       a.out_head = static_cast<std::size_t>(head_dim);
       a.scratch = scratch.data();
+      a.parts = parts.data();
       k.attend(a);
       if (rows == 1) expect_same_in_parts(a);
     }
@@ -208,14 +210,13 @@ struct Paged {
   // The parts that threads share give attend()'s bits, however they are cut.
   void expect_same_in_parts(Attention a) const {
     const std::vector<float> whole(a.out, a.out + a.group * a.head_dim);
-    const int blocks_here = blocks_seen(a.first, a.window), columns = (a.head_dim + 15) / 16 * 16;
-    std::vector<float> out(whole.size());
-    std::vector<Lane> scratch(attention_scratch(static_cast<std::size_t>(a.first + 1)), 0x7FC00000U);
+    std::vector<float> out(whole.size()), parts(attention_parts(a.first + 1, a.head_dim), std::nanf(""));
+    std::vector<Lane> scratch(kAttentionScratch, 0x7FC00000U);
     a.out = out.data();
     a.scratch = scratch.data();
-    for (int from = 0; from < blocks_here; from += 2) k.attend_scores(a, from, std::min(from + 2, blocks_here));
-    for (int head = a.group; head-- > 0;) k.attend_weights(a, head);
-    for (int from = 0; from < columns; from += 32) k.attend_values(a, from, std::min(from + 32, columns));
+    a.parts = parts.data();
+    for (int part = parts_seen(a.first, a.window); part-- > 0;) k.attend_part(a, part);
+    for (int head = a.group; head-- > 0;) k.attend_join(a, head);
     EXPECT_EQ(out, whole) << "head_dim " << a.head_dim << ", position " << a.first << ", window " << a.window;
   }
 

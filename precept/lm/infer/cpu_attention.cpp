@@ -11,9 +11,7 @@ namespace {
 
 using nn::kBlockTokens;
 
-constexpr int kLong = 512;         // positions from which on a task is worth two barriers more
-constexpr int kPartBlocks = 32;    // of keys that one thread takes at a time
-constexpr int kPartColumns = 32;   // of values, likewise: two cache lines of a row
+constexpr int kLong = 512;  // positions from which on a task is worth a barrier more
 
 std::size_t times(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
 
@@ -43,7 +41,7 @@ void CpuBackend::heads(Lane& lane, int r, int g, std::size_t layer) {
   plain_.rotate(1, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, k);
   const auto kv_head = static_cast<std::size_t>(g);
   kernels_.place(D, row.position % kBlockTokens, k, v, memory_.get() + kv_.keys(row.block, layer, kv_head),
-                 memory_.get() + kv_.values(row.block, layer, kv_head), kv_.value_column);
+                 memory_.get() + kv_.values(row.block, layer, kv_head));
   const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
   nn::Lane* factors = q_RL_.data() + static_cast<std::size_t>(r) * q_stride_ + static_cast<std::size_t>(g * group) * head;
   for (int h = 0; h < group; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
@@ -90,6 +88,7 @@ void CpuBackend::attend(Lane& lane, std::size_t layer) {
     nn::Attention a = attention(task, layer);
     a.out = lane.attended.data();
     a.scratch = lane.scores.data();
+    a.parts = lane.parts.data();
     for (int r = 0; fused_heads_ && r < task.rows; ++r) heads(lane, task.row + r, task.group, layer);
     if (const int next = i + team_.threads(); next < tasks) ask_ahead(tasks_[static_cast<std::size_t>(next)], layer);
     kernels_.attend(a);
@@ -108,38 +107,31 @@ bool CpuBackend::shares_attention() const {
          rows_ == static_cast<int>(segments_->size()) && c.num_attention_heads / c.num_key_value_heads <= nn::kMostQueries;
 }
 
-// In three turns: scores by blocks, weights by heads, values by columns. Every sum is taken as attend() takes it.
-void CpuBackend::attend_together(std::size_t layer) {
+// In two turns: parts of the positions, then heads.
+void CpuBackend::attend_together(Lane& lane, std::size_t layer) {
   const LlamaConfig& c = weights_.config;
   const int tasks = static_cast<int>(tasks_.size()), group = c.num_attention_heads / c.num_key_value_heads;
-  const std::size_t scratch = nn::attention_scratch(static_cast<std::size_t>(longest_));
+  const std::size_t parts = nn::attention_parts(longest_, c.head_dim);
   std::atomic<int>* taken = &taken_[layer * kTurns];
-  // Calls `part` with each task's attention and a number below `parts`, in no order and on any thread.
-  const auto turn = [&](std::atomic<int>& next, int parts, const auto& part) {
-    for (int i = next.fetch_add(1); i < tasks * parts; i = next.fetch_add(1)) {
-      const auto t = static_cast<std::size_t>(i / parts);
+  // Calls `some` with each task's attention and a number below `count`, in no order and on any thread.
+  const auto turn = [&](std::atomic<int>& next, int count, const auto& some) {
+    for (int i = next.fetch_add(1); i < tasks * count; i = next.fetch_add(1)) {
+      const auto t = static_cast<std::size_t>(i / count);
       nn::Attention a = attention(tasks_[t], layer);
       a.out = attended_.data() + times(tasks_[t].row, queries_) + times(tasks_[t].group * group, c.head_dim);
-      a.scratch = scores_.data() + t * scratch;
-      part(a, tasks_[t], i % parts);
+      a.scratch = lane.scores.data();
+      a.parts = parts_.data() + t * parts;
+      some(a, tasks_[t], i % count);
     }
   };
-  const int blocks = (longest_ + kBlockTokens - 1) / kBlockTokens, columns = (c.head_dim + 15) / 16 * 16;
-  turn(taken[0], (blocks + kPartBlocks - 1) / kPartBlocks, [&](const nn::Attention& a, const Task&, int i) {
-    const int from = i * kPartBlocks, to = std::min(from + kPartBlocks, nn::blocks_seen(a.first, a.window));
-    if (from < to) kernels_.attend_scores(a, from, to);
+  turn(taken[0], nn::parts_seen(longest_ - 1, 0), [&](const nn::Attention& a, const Task&, int part) {
+    if (part < nn::parts_seen(a.first, a.window)) kernels_.attend_part(a, part);
   });
   team_.barrier();
-  turn(taken[1], group, [&](const nn::Attention& a, const Task&, int head) { kernels_.attend_weights(a, head); });
-  team_.barrier();
-  turn(taken[2], (columns + kPartColumns - 1) / kPartColumns, [&](const nn::Attention& a, const Task& task, int i) {
-    const int from = i * kPartColumns, to = std::min(from + kPartColumns, columns);
-    kernels_.attend_values(a, from, to);
-    nn::Lane* factors = attended_RL_.data() + static_cast<std::size_t>(task.row) * q_stride_ + times(task.group * group, static_cast<int>(a.q_head)) +
-                        nn::lanes_of(kernels_.precision, static_cast<std::size_t>(from));
-    for (int h = 0; h < group; ++h, factors += a.q_head) {
-      kernels_.factors(std::min(to, c.head_dim) - from, a.out + static_cast<std::size_t>(h) * a.out_head + from, factors);
-    }
+  turn(taken[1], group, [&](const nn::Attention& a, const Task& task, int head) {
+    kernels_.attend_join(a, head);
+    nn::Lane* factors = attended_RL_.data() + static_cast<std::size_t>(task.row) * q_stride_;
+    kernels_.factors(c.head_dim, a.out + times(head, c.head_dim), factors + times(task.group * group + head, static_cast<int>(a.q_head)));
   });
 }
 

@@ -2,9 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
-#include <cstring>
-#include <new>
 
 #include "precept/core/result.h"
 
@@ -17,8 +14,7 @@ constexpr int kMaxRows = 512;    // of a step
 constexpr int kLogitRows = 64;   // rows of logits in flight
 constexpr int kMostPanels = 8;   // of a piece, in steps of few rows
 constexpr int kOwnRows = 4;      // that every thread norms for itself
-constexpr int kTogether = 32;    // blocks of a chunk of the cache
-constexpr int kManyBlocks = 256;
+constexpr int kTogether = 64;    // blocks of a chunk of the cache, at most
 
 // Lanes between rows of factors: whole cache lines, and not a multiple of a page's worth of them, or the rows of a tile
 // would evict each other.
@@ -33,11 +29,14 @@ std::int64_t blocks_of(const nn::KvShape& shape, std::int64_t bytes) {
   return std::max<std::int64_t>(1, bytes / static_cast<std::int64_t>(shape.block_lanes() * sizeof(nn::Lane)));
 }
 
-// Small caches have chunks of one block: they hold no long sequences, and what is left over of the last chunk is not used.
+// Long chunks, but not so long that what is left over of the last one, which is not used, matters.
 nn::KvShape cache_shape(const Weights& weights, std::int64_t bytes) {
   const LlamaConfig& c = weights.config;
   const auto shape = [&](int together) { return nn::KvShape(weights.precision, c.num_hidden_layers, c.num_key_value_heads, c.head_dim, together); };
-  return shape(blocks_of(shape(1), bytes) < kManyBlocks ? 1 : kTogether);
+  const std::int64_t blocks = blocks_of(shape(1), bytes);
+  int together = 1;
+  while (together < kTogether && 16 * together <= blocks) together *= 2;
+  return shape(together);
 }
 
 }  // namespace
@@ -48,7 +47,7 @@ const nn::Kernels& low_rank_kernels(nn::Precision precision) {
 }
 
 CpuBackend::Lane::Lane(const nn::RowKernels& kernels, const nn::Kernels& low_rank)
-    : products(kernels), adapters(low_rank), sampler(kernels) {}
+    : products(kernels), adapters(low_rank), sampler(kernels), scores(nn::kAttentionScratch) {}
 
 CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, int choices)
     : weights_(std::move(weights)),
@@ -57,7 +56,6 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
       low_rank_(low_rank_kernels(weights_.precision)),
       kv_(cache_shape(weights_, cache_bytes)),
       choices_(choices),
-      memory_(nullptr, std::free),
       team_(threads) {
   const LlamaConfig& c = weights_.config;
   queries_ = c.num_attention_heads * c.head_dim;
@@ -66,12 +64,9 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
   h_stride_ = stride_of(weights_.precision, c.hidden_size);
   q_stride_ = stride_of(weights_.precision, queries_);
   s_stride_ = stride_of(weights_.precision, c.intermediate_size);
-  const std::size_t block = kv_.block_lanes() * sizeof(nn::Lane);
   blocks_ = blocks_of(kv_, cache_bytes) / kv_.together() * kv_.together();
-  // Zeros that cost nothing until a block is used; then a large page at a time.
-  memory_.reset(static_cast<nn::Lane*>(std::calloc(static_cast<std::size_t>(blocks_), block)));
-  if (!memory_) throw std::bad_alloc();
-  nn::on_large_pages(memory_.get(), static_cast<std::size_t>(blocks_) * block);
+  // Costs nothing until a block is used; then a large page at a time. Vectors that crossed lines would take two of them.
+  memory_ = nn::uninitialised<nn::Lane>(static_cast<std::size_t>(blocks_) * kv_.block_lanes());
   rotary_ = Rotary(c, static_cast<int>(std::min<std::int64_t>(c.max_position_embeddings, blocks_ * kBlockTokens)));
   taken_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size() * kTurns);
   dealt_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size() * kDealt + 1);
@@ -86,7 +81,7 @@ std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision preci
   const int queries = c.num_attention_heads * c.head_dim, wide = queries + 2 * c.num_key_value_heads * c.head_dim;
   const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide) + stride_of(precision, c.hidden_size) + 2 * stride_of(precision, queries) +
                           stride_of(precision, c.intermediate_size) + 2 * static_cast<std::size_t>(c.intermediate_size);
-  const std::size_t lane = (1 + kSharedTasks) * nn::attention_scratch(static_cast<std::size_t>(c.max_position_embeddings)) + times(kMaxRows, 3 * nn::kPanel);
+  const std::size_t lane = nn::kAttentionScratch + (1 + kSharedTasks) * nn::attention_parts(c.max_position_embeddings, c.head_dim) + times(kMaxRows, 3 * nn::kPanel);
   return static_cast<std::int64_t>(sizeof(float) * (row * kMaxRows + times(kLogitRows, c.vocab_size) + lane * static_cast<std::size_t>(threads)));
 }
 
@@ -143,13 +138,13 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
   grow(attended_RL_, R * q_stride_);
   grow(s_RL_, R * s_stride_);
   if (adapted_) grow(gate_up_R2F_, R * 2 * static_cast<std::size_t>(c.intermediate_size));
-  const std::size_t scratch = nn::attention_scratch(static_cast<std::size_t>(longest_));
+  const std::size_t parts = nn::attention_parts(longest_, c.head_dim);
   if (shared_attention_) {
-    grow(scores_, tasks_.size() * scratch);
+    grow(parts_, tasks_.size() * parts);
     grow(attended_, R * static_cast<std::size_t>(queries_));
   }
   for (const std::unique_ptr<Lane>& lane : lanes_) {
-    grow(lane->scores, scratch);
+    grow(lane->parts, parts);
     grow(lane->gate_up, R * 2 * kMostPanels * nn::kPanel);
     grow(lane->swiglu, R * kMostPanels * nn::kPanel);
     if (own_norms_) grow(lane->h, R * h_stride_);
@@ -277,7 +272,7 @@ void CpuBackend::work(int thread) {
       for (int i = begin; i < end; ++i) heads(lane, i / G, i % G, l);
       team_.barrier();
     }
-    shared_attention_ ? attend_together(l) : attend(lane, l);
+    shared_attention_ ? attend_together(lane, l) : attend(lane, l);
     team_.barrier();
     product(lane, thread, rows_, attended_RL_.data(), q_stride_, w.out, dealt + kOut, x_RC_.data(), true, w.gate);
     team_.barrier();

@@ -54,12 +54,12 @@ class CpuBackend : public Backend {
     Products products;
     AdapterProducts adapters;
     Sampler sampler;
-    std::vector<float> wide, gate_up, swiglu, attended, rstd;
+    std::vector<float> wide, gate_up, swiglu, attended, rstd, parts;
     Lanes scores, h;
   };
   static constexpr int kTaskRows = 32;  // of one attention task
   static constexpr int kSharedTasks = 4;  // of a thread, at most, for threads to share them
-  static constexpr int kTurns = 3;      // in which the tasks of a layer are taken, where threads share them
+  static constexpr int kTurns = 2;      // in which the tasks of a layer are taken, where threads share them
   // Products of a step whose panels are dealt out; the head comes after all layers.
   enum Dealt { kQkv, kOut, kFeedForward, kDown, kDealt };
 
@@ -71,7 +71,7 @@ class CpuBackend : public Backend {
   bool shares_attention() const;
   nn::Attention attention(const Task& task, std::size_t layer) const;
   void attend(Lane& lane, std::size_t layer);
-  void attend_together(std::size_t layer);
+  void attend_together(Lane& lane, std::size_t layer);
   void feed_forward(Lane& lane, int thread, std::size_t layer, const nn::Lane* h);
   void ask_ahead(const Task& task, std::size_t layer) const;
   void answer(int thread);
@@ -94,7 +94,7 @@ class CpuBackend : public Backend {
   int queries_, keys_, wide_;  // Q, G D, W
   std::size_t h_stride_, q_stride_, s_stride_;  // lanes between rows of factors
   std::int64_t blocks_ = 0;
-  std::unique_ptr<nn::Lane, void (*)(void*)> memory_;
+  nn::Uninitialised<nn::Lane> memory_;
   Team team_;
   std::vector<std::unique_ptr<Lane>> lanes_;
 
@@ -115,8 +115,8 @@ class CpuBackend : public Backend {
   std::vector<Task> tasks_;
   std::unique_ptr<std::atomic<int>[]> taken_;  // tasks: [layers][kTurns]
   std::unique_ptr<std::atomic<int>[]> dealt_;  // pieces of products: [layers][kDealt], and the head's
-  std::vector<float> x_RC_, qkv_RW_, gate_up_R2F_, logits_, attended_;
-  Lanes h_RL_, q_RL_, attended_RL_, s_RL_, scores_;
+  std::vector<float> x_RC_, qkv_RW_, gate_up_R2F_, logits_, attended_, parts_;
+  Lanes h_RL_, q_RL_, attended_RL_, s_RL_;
 };
 
 }  // namespace precept::infer

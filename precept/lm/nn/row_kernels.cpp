@@ -14,14 +14,12 @@ extern const RowKernels kAvx512Bf16RowKernels[2];
 
 KvShape::KvShape(Precision precision, int layers, int kv_heads, int head_dim, int together)
     : key_block(lanes_of(precision, static_cast<std::size_t>(head_dim)) * kBlockTokens),
-      value_block(lanes_of(precision, kBlockTokens) * kColumns),
-      value_column(static_cast<std::size_t>(together) * value_block),
+      value_block(lanes_of(precision, kBlockTokens) * ((static_cast<std::size_t>(head_dim) + 15) / 16 * 16)),
       shift_(static_cast<unsigned>(std::countr_zero(static_cast<unsigned>(together)))),
       layers_(static_cast<std::size_t>(layers)),
       kv_heads_(static_cast<std::size_t>(kv_heads)),
-      columns_((static_cast<std::size_t>(head_dim) + kColumns - 1) / kColumns),
       key_head_(static_cast<std::size_t>(together) * key_block),
-      value_head_(columns_ * value_column),
+      value_head_(static_cast<std::size_t>(together) * value_block),
       values_(kv_heads_ * key_head_),
       layer_(values_ + kv_heads_ * value_head_),
       chunk_(layers_ * layer_) {}
@@ -30,9 +28,7 @@ void KvShape::copy_block(Lane* cache, std::uint32_t from, std::uint32_t to) cons
   for (std::size_t layer = 0; layer < layers_; ++layer) {
     for (std::size_t head = 0; head < kv_heads_; ++head) {
       std::copy_n(cache + keys(from, layer, head), key_block, cache + keys(to, layer, head));
-      for (std::size_t c = 0; c < columns_; ++c) {
-        std::copy_n(cache + values(from, layer, head) + c * value_column, value_block, cache + values(to, layer, head) + c * value_column);
-      }
+      std::copy_n(cache + values(from, layer, head), value_block, cache + values(to, layer, head));
     }
   }
 }

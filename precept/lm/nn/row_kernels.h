@@ -29,13 +29,12 @@ constexpr std::size_t packed_lanes(Precision precision, std::size_t k, std::size
 
 // Where keys and values lie in a cache, in lanes from its beginning. Blocks whose numbers follow each other, `together` of them (a
 // power of two), are a chunk: [layers][keys, then values], keys [kv_heads][together][lanes_of(head_dim)][kBlockTokens], values
-// [kv_heads][head_dim / kColumns, rounded up][together][lanes_of(kBlockTokens)][kColumns]. So what a thread reads of a sequence
-// whose blocks follow each other, one head's keys or some of its columns of values, is one run of memory: processors ask ahead
-// for those by themselves, and took half as long again for as many bytes in blocks of all layers.
+// [kv_heads][together][lanes_of(kBlockTokens)][width], where width is head_dim up to whole vectors. So what is read of one head of a
+// sequence whose blocks follow each other is a long run of memory, which processors follow by themselves: docs/performance.md has
+// what that gave.
 struct KvShape {
-  static constexpr std::size_t kColumns = 16;
   KvShape(Precision precision, int layers, int kv_heads, int head_dim, int together = 1);
-  // Keys of a block's first position; values of its first position's first column.
+  // Of a block's first position.
   std::size_t keys(std::uint32_t block, std::size_t layer, std::size_t head) const {
     return within_chunks(block, key_block) + layer * layer_ + head * key_head_;
   }
@@ -47,9 +46,7 @@ struct KvShape {
   std::size_t block_lanes() const { return chunk_ >> shift_; }
   void copy_block(Lane* cache, std::uint32_t from, std::uint32_t to) const;
 
-  std::size_t key_block;     // lanes of one head's keys in a block
-  std::size_t value_block;   // lanes of kColumns columns of one head's values in a block
-  std::size_t value_column;  // from kColumns columns of a head to the next ones
+  std::size_t key_block, value_block;  // lanes of one head in a block
 
   // From what lies in block 0 to the same of another block, where a block has `lanes` lanes of it.
   [[gnu::always_inline]] std::size_t within_chunks(std::uint32_t block, std::size_t lanes) const {
@@ -58,12 +55,16 @@ struct KvShape {
 
  private:
   unsigned shift_;
-  std::size_t layers_, kv_heads_, columns_;
+  std::size_t layers_, kv_heads_;
   std::size_t key_head_, value_head_, values_, layer_, chunk_;  // from one to the next; values_: from a layer's keys to its values
 };
 
 // Attention of the heads of one group (which share keys and values), for consecutive positions of one sequence. The row
 // r sees the keys of positions 0 .. first + r, or the last `window` of those. Lane counts are of this table's precision.
+//
+// It is taken in parts, positions 0 .. 511, 512 .. 1,023 and so on, each with its own largest score; then the parts are joined (as
+// Milakov and Gimelshein, 2018, and FlashAttention do). Where the parts lie depends on positions alone, so they may be shared by
+// threads without changing a bit.
 struct Attention {
   int head_dim = 0;
   int group = 0;                          // heads that share these keys
@@ -78,17 +79,25 @@ struct Attention {
   std::size_t q_row = 0, q_head = 0;
   float* out = nullptr;                   // [rows][group][head_dim], strides out_row and out_head
   std::size_t out_row = 0, out_head = 0;
-  Lane* scratch = nullptr;                // attention_scratch(first + rows) lanes
+  Lane* scratch = nullptr;                // kAttentionScratch lanes, of one thread
+  float* parts = nullptr;                 // attention_parts(first + rows, head_dim) floats
 };
 
-// Blocks that the row at this position sees.
-constexpr int blocks_seen(int position, int window) {
+inline constexpr int kPartTokens = 512;  // a whole number of blocks
+
+// Parts of what the row at this position sees.
+constexpr int parts_seen(int position, int window) {
   const int from = window > 0 && position + 1 > window ? position + 1 - window : 0;
-  return position / kBlockTokens - from / kBlockTokens + 1;
+  return position / kPartTokens - from / kPartTokens + 1;
 }
 
 inline constexpr int kMostQueries = 6;
-constexpr std::size_t attention_scratch(std::size_t keys) { return 2 * kMostQueries * (keys + 4 * kBlockTokens); }
+inline constexpr std::size_t kAttentionScratch = 2 * kMostQueries * (kPartTokens + kBlockTokens);
+// Floats of what one query has of one part, and of all parts of kMostQueries queries that see `keys` keys at most.
+constexpr std::size_t part_floats(int head_dim) { return (static_cast<std::size_t>(head_dim) + 15) / 16 * 16 + 16; }
+constexpr std::size_t attention_parts(int keys, int head_dim) {
+  return (static_cast<std::size_t>(keys) / kPartTokens + 2) * kMostQueries * part_floats(head_dim);
+}
 
 struct RowKernels {
   const char* name;
@@ -106,15 +115,13 @@ struct RowKernels {
   // m rows of a panel's sums (kPanel apart) times what belongs to each column: n columns of C (ldc), or += with `add`.
   void (*scaled)(int m, int n, const float* sums, const float* scales, float* c, std::size_t ldc, bool add);
   // Puts one head's key and value (head_dim floats each) of a position into its slot (0 .. 15) of a block, given where that
-  // head's keys and values begin there (KvShape).
-  void (*place)(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values, std::size_t value_column);
+  // head's keys and values begin there.
+  void (*place)(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values);
   void (*attend)(const Attention& a);
-  // attend() of one row and a group of at most kMostQueries heads, in parts that threads may share, with the same bits: first
-  // the scores of all blocks that the row sees (counted from the first one), then the weights of every head, then all columns
-  // (from 0 up to head_dim in whole vectors of 16). The parts of one row have one scratch.
-  void (*attend_scores)(const Attention& a, int from_block, int to_block);
-  void (*attend_weights)(const Attention& a, int head);
-  void (*attend_values)(const Attention& a, int from_column, int to_column);
+  // attend() of one row and a group of at most kMostQueries heads, with the same bits: all of its parts (counted from the first
+  // one that it sees), which threads may share, then all of its heads. `parts` is the same for all of them.
+  void (*attend_part)(const Attention& a, int part);
+  void (*attend_join)(const Attention& a, int head);
   // The largest of n values (NaN if any value is NaN).
   float (*largest)(int n, const float* x);
   // y[i] = exp((x[i] - top) * scale); returns their sum. y may be null.

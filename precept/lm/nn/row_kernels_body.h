@@ -27,7 +27,6 @@ constexpr int kTileRows = 1, kQueries = 2;
 static_assert(kQueries <= kMostQueries);
 constexpr int kVectors = kPanel / kWidth;          // of a panel's row
 constexpr int kSlots = kBlockTokens / kWidth;      // vectors of a block's keys
-constexpr int kColumns = KvShape::kColumns;
 constexpr int kDepth = 1024;                       // lanes of one pass
 constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
 constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time
@@ -73,8 +72,8 @@ struct Fp32 {
   }
   static void factors(int n, const float* x, Lane* y) { std::memcpy(y, x, sizeof(float) * static_cast<std::size_t>(n)); }
   [[gnu::always_inline]] static Ints lane_of(const std::int8_t* numbers) { return bits_of(numbers); }
-  static void place_value(int dim, int slot, const float* value, std::size_t column, Lane* values) {
-    for (int d = 0; d < dim; d += kColumns) factors(dim - d < kColumns ? dim - d : kColumns, value + d, values + d / kColumns * column + slot * kColumns);
+  static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
+    factors(dim, value, values + static_cast<std::size_t>(slot) * width);
   }
 };
 
@@ -109,12 +108,10 @@ struct Bf16 {
     return bits_of(numbers) >> 16 | (bits_of(numbers + kPanel) & 0xFFFF0000U);
   }
   // Half lanes are written, never the other half: another thread may be at the neighbouring position.
-  static void place_value(int dim, int slot, const float* value, std::size_t column, Lane* values) {
+  static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
     using Half [[gnu::may_alias]] = std::uint16_t;
-    for (int from = 0; from < dim; from += kColumns, value += kColumns, values += column) {
-      Half* row = reinterpret_cast<Half*>(values + slot / 2 * kColumns) + slot % 2;
-      for (int d = 0; d < kColumns && from + d < dim; ++d) row[2 * d] = static_cast<std::uint16_t>(rounded(value[d]));
-    }
+    Half* row = reinterpret_cast<Half*>(values + static_cast<std::size_t>(slot / 2) * width) + slot % 2;
+    for (int d = 0; d < dim; ++d) row[2 * d] = static_cast<std::uint16_t>(rounded(value[d]));
   }
 };
 
@@ -308,7 +305,7 @@ void scaled(int m, int n, const float* sums, const float* scales, float* c, std:
 }
 
 template <class T>
-void place(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values, std::size_t value_column) {
+void place(int head_dim, int slot, const float* key, const float* value, Lane* keys, Lane* values) {
   Lane lanes[256];
   for (int from = 0; from < head_dim; from += 256) {
     const int some = head_dim - from < 256 ? head_dim - from : 256;
@@ -316,7 +313,21 @@ void place(int head_dim, int slot, const float* key, const float* value, Lane* k
     Lane* to = keys + static_cast<std::size_t>(from / T::kPair) * kBlockTokens + slot;
     for (int i = 0; i < (some + T::kPair - 1) / T::kPair; ++i) to[i * kBlockTokens] = lanes[i];
   }
-  T::place_value(head_dim, slot, value, value_column, values);
+  T::place_value(head_dim, slot, value, (static_cast<std::size_t>(head_dim) + 15) / 16 * 16, values);
+}
+
+template <int R>
+struct Count {
+  static constexpr int value = R;
+};
+
+// Calls `f` with the Count that `count`, from 1 to R, is.
+template <int R, class F>
+void with_count(int count, const F& f) {
+  if constexpr (R >= 1) {
+    if (count == R) return f(Count<R>{});
+    with_count<R - 1>(count, f);
+  }
 }
 
 // One query: a row and a head.
@@ -337,66 +348,56 @@ struct Query {
 // Scores of R queries against all keys of blocks first .. last, unscaled; rows of `s` are `ld` apart.
 template <class T, int R>
 void scores(const Attention& a, const Query* queries, int first, int last, float* s, std::size_t ld) {
+  // Sums that wait for one another hide their latency side by side: those of R queries, or of two blocks. From memory one block
+  // comes faster: the processor does not follow two runs in one page.
+  constexpr int kBlocks = R < 3 && kSlots == 1 ? 2 : 1;
   const int lanes = (a.head_dim + T::kPair - 1) / T::kPair;
   const Lane* q[R];
   for (int r = 0; r < R; ++r) q[r] = queries[r].q;
+  const auto some = [&](auto count, int b) {
+    constexpr int N = decltype(count)::value;
+    const Lane *keys[N], *next[N];
+    for (int n = 0; n < N; ++n) keys[n] = keys_of(a, b + n);
+    for (int n = 0; n < N; ++n) next[n] = keys_of(a, b + N + n <= last ? b + N + n : b + n);
+    Vec sum[R][N * kSlots] = {};
+    for (int i = 0; i < lanes; ++i) {
+      for (int n = 0; n < N; ++n) {
+        __builtin_prefetch(next[n] + i * kBlockTokens);
+        for (int v = 0; v < kSlots; ++v) {
+          const Ints k = load(keys[n] + i * kBlockTokens + v * kWidth);
+#pragma GCC unroll 6
+          for (int r = 0; r < R; ++r) sum[r][n * kSlots + v] = T::dot(sum[r][n * kSlots + v], q[r][i], k);
+        }
+      }
+    }
+    for (int r = 0; r < R; ++r) {
+      for (int v = 0; v < N * kSlots; ++v) store(s + r * ld + v * kWidth, sum[r][v]);
+    }
+    s += N * kBlockTokens;
+  };
   int b = first;
-  // Two blocks at once hide each other's latency.
-  for (; b + 1 <= last && kSlots == 1; b += 2, s += 2 * kBlockTokens) {
-    const Lane* one = keys_of(a, b);
-    const Lane* two = keys_of(a, b + 1);
-    const Lane* next = keys_of(a, b + 2 <= last ? b + 2 : b);
-    const Lane* after = keys_of(a, b + 3 <= last ? b + 3 : b + 1);
-    Vec sum[R][2] = {};
-    for (int i = 0; i < lanes; ++i) {
-      __builtin_prefetch(next + i * kBlockTokens);
-      __builtin_prefetch(after + i * kBlockTokens);
-      const Ints k0 = load(one + i * kBlockTokens), k1 = load(two + i * kBlockTokens);
-#pragma GCC unroll 6
-      for (int r = 0; r < R; ++r) {
-        sum[r][0] = T::dot(sum[r][0], q[r][i], k0);
-        sum[r][1] = T::dot(sum[r][1], q[r][i], k1);
-      }
-    }
-    for (int r = 0; r < R; ++r) {
-      store(s + r * ld, sum[r][0]);
-      store(s + r * ld + kBlockTokens, sum[r][1]);
-    }
-  }
-  for (; b <= last; ++b, s += kBlockTokens) {
-    const Lane* keys = keys_of(a, b);
-    Vec sum[R][kSlots] = {};
-    for (int i = 0; i < lanes; ++i) {
-      for (int v = 0; v < kSlots; ++v) {
-        const Ints k = load(keys + i * kBlockTokens + v * kWidth);
-#pragma GCC unroll 6
-        for (int r = 0; r < R; ++r) sum[r][v] = T::dot(sum[r][v], q[r][i], k);
-      }
-    }
-    for (int r = 0; r < R; ++r) {
-      for (int v = 0; v < kSlots; ++v) store(s + r * ld + v * kWidth, sum[r][v]);
-    }
-  }
+  for (; b + kBlocks - 1 <= last; b += kBlocks) some(Count<kBlocks>{}, b);
+  for (; b <= last; ++b) some(Count<1>{}, b);
 }
 
-// Sums of values with weights p (lanes along the keys, from the start of block `first`) for V vectors from column d on.
+// Sums of values with weights p (lanes along the keys, from the start of block `first`), times share[r], for V vectors from column
+// d on. Of the last block only keys before `seen`.
 template <class T, int R, int V>
-void mix(const Attention& a, const Query* queries, int first, int last, int seen, const Lane* p, std::size_t ld, const float* share, int d) {
-  std::size_t at[V];  // of a vector in a block: columns lie kColumns at a time
-  for (int v = 0; v < V; ++v) at[v] = (d + v * kWidth) / kColumns * a.shape->value_column + (d + v * kWidth) % kColumns;
+void mix(const Attention& a, int first, int last, int seen, const Lane* p, std::size_t ld, float* const* to, const float* share, int d) {
+  const std::size_t width = (static_cast<std::size_t>(a.head_dim) + 15) / 16 * 16;
   Vec sum[R][V];
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < V; ++v) sum[r][v] = Vec{};
   }
   constexpr int kLanes = kBlockTokens / T::kPair;
   for (int b = first; b <= last; ++b, p += kLanes) {
-    const Lane* values = values_of(a, b);
+    const Lane* values = values_of(a, b) + d;
     const int left = seen - b * kBlockTokens, whole = (left < kBlockTokens ? left : kBlockTokens) / T::kPair;
-    const Lane* next = values_of(a, b < last ? b + 1 : b);
-    for (int i = 0; i < whole; ++i, values += kColumns, next += kColumns) {
-      for (int v = 0; v < V; v += kColumns / kWidth) __builtin_prefetch(next + at[v]);
+    const Lane* next = values_of(a, b < last ? b + 1 : b) + d;
+    for (int i = 0; i < whole; ++i, values += width, next += width) {
+      for (int v = 0; v < V * kWidth; v += 16) __builtin_prefetch(next + v);
       Ints rows[V];
-      for (int v = 0; v < V; ++v) rows[v] = load(values + at[v]);
+      for (int v = 0; v < V; ++v) rows[v] = load(values + v * kWidth);
 #pragma GCC unroll 6
       for (int r = 0; r < R; ++r) {
         for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + i], rows[v]);
@@ -405,12 +406,12 @@ void mix(const Attention& a, const Query* queries, int first, int last, int seen
     // An odd last key: what lies beside it is another's, or nobody's, and need not be finite.
     if (T::kPair == 2 && left < kBlockTokens && left % 2 == 1) {
       for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + whole], load(values + at[v]) & 0xFFFFU);
+        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + whole], load(values + v * kWidth) & 0xFFFFU);
       }
     }
   }
   for (int r = 0; r < R; ++r) {
-    float* out = queries[r].out + d;
+    float* out = to[r] + d;
     float row[V * kWidth];
     for (int v = 0; v < V; ++v) {
       const Vec result = sum[r][v] * share[r];
@@ -424,76 +425,90 @@ void mix(const Attention& a, const Query* queries, int first, int last, int seen
   }
 }
 
-// What attention leaves in its scratch, by query: scores and then weights of the keys from block `first` on, behind them 1 over
-// their sum; and those weights as factors.
-struct Strips {
-  Strips(const Attention& a, int from, int seen, int queries)
-      : first(from / kBlockTokens),
-        last((seen - 1) / kBlockTokens),
-        keys((last - first + 1) * kBlockTokens),
-        ld(static_cast<std::size_t>(keys) + kBlockTokens),
-        scores(reinterpret_cast<float*>(a.scratch)),
-        factors(a.scratch + static_cast<std::size_t>(queries) * ld) {}
-  float& share(int query) const { return scores[static_cast<std::size_t>(query) * ld + static_cast<std::size_t>(keys)]; }
-  int first, last, keys;
-  std::size_t ld;
-  float* scores;
-  Lane* factors;
-};
-
-// From one query's scores to its weights.
-template <class T>
-void weigh(const Attention& a, const Query& query, const Strips& strips, int r) {
-  float* row = strips.scores + static_cast<std::size_t>(r) * strips.ld;
-  const int begin = query.from - strips.first * kBlockTokens, count = query.seen - query.from;
-  const float top = largest(count, row + begin);
-  for (int j = 0; j < begin; ++j) row[j] = 0.0F;
-  strips.share(r) = 1.0F / exponentials(count, row + begin, top, a.scale, row + begin);
-  for (int j = begin + count; j < strips.keys; ++j) row[j] = 0.0F;
-  T::factors(strips.keys, row, strips.factors + static_cast<std::size_t>(r) * strips.ld);
-}
-
-// Columns `from` to `to` (whole vectors of 16) of what R queries, the r-th and those after it, get.
 template <class T, int R>
-void mix_columns(const Attention& a, const Query* queries, const Strips& strips, int r, int seen, int from, int to) {
+void mix_columns(const Attention& a, int first, int last, int seen, const Lane* p, std::size_t ld, float* const* to, const float* share) {
   constexpr int kMost = 64 / kWidth;
-  const Lane* p = strips.factors + static_cast<std::size_t>(r) * strips.ld;
-  float share[R];
-  for (int i = 0; i < R; ++i) share[i] = strips.share(r + i);
-  int d = from;
-  for (; d + 64 <= to; d += 64) mix<T, R, kMost>(a, queries, strips.first, strips.last, seen, p, strips.ld, share, d);
-  if (d + 32 <= to) {
-    mix<T, R, kMost / 2>(a, queries, strips.first, strips.last, seen, p, strips.ld, share, d);
-    d += 32;
-  }
-  if (d + 16 <= to) mix<T, R, kMost / 4>(a, queries, strips.first, strips.last, seen, p, strips.ld, share, d);
+  int d = 0;
+  for (; d + 64 <= a.head_dim; d += 64) mix<T, R, kMost>(a, first, last, seen, p, ld, to, share, d);
+  for (; d + 16 < a.head_dim; d += 32) mix<T, R, kMost / 2>(a, first, last, seen, p, ld, to, share, d);
+  if (d < a.head_dim) mix<T, R, kMost / 4>(a, first, last, seen, p, ld, to, share, d);
 }
 
-template <int R>
-struct Count {
-  static constexpr int value = R;
+// What the r-th query has of the parts that it sees, counted from part `first` on, kMostQueries to a part: values mixed with weights
+// that are 1 where the score is the part's largest one; behind them (`width` floats) that score, unscaled, and the sum of the weights.
+struct Parts {
+  Parts(const Attention& a, int from) : all(a.parts), first(from), each(part_floats(a.head_dim)), width(each - 16) {}
+  float* of(int part, int r) const { return all + static_cast<std::size_t>((part - first) * kMostQueries + r) * each; }
+  float& top(int part, int r) const { return of(part, r)[width]; }
+  float& sum(int part, int r) const { return of(part, r)[width + 1]; }
+  float* all;
+  int first;
+  std::size_t each, width;
 };
 
-// Calls `f` with the Count that `count`, from 1 to R, is.
-template <int R, class F>
-void with_count(int count, const F& f) {
-  if constexpr (R >= 1) {
-    if (count == R) return f(Count<R>{});
-    with_count<R - 1>(count, f);
+int lower(int a, int b) { return a < b ? a : b; }
+int higher(int a, int b) { return a > b ? a : b; }
+
+// One part of R queries that see keys from <= j < seen, all together; they are the r-th one of `parts` and those after it. Where it
+// is the only part, what it gives is the answer.
+template <class T, int R>
+void take_part(const Attention& a, const Query* queries, int from, int seen, int part, const Parts& parts, int r0, bool only) {
+  constexpr std::size_t ld = kPartTokens + kBlockTokens;  // an odd number of cache lines
+  float* const strips = reinterpret_cast<float*>(a.scratch);
+  Lane* const factors = a.scratch + R * ld;
+  const int first = higher(from, part * kPartTokens) / kBlockTokens, last = (lower(seen, (part + 1) * kPartTokens) - 1) / kBlockTokens;
+  const int begin = first * kBlockTokens, end = (last + 1) * kBlockTokens;
+  scores<T, R>(a, queries, first, last, strips, ld);
+  float* to[R];
+  float share[R];
+  for (int r = 0; r < R; ++r) {
+    float* row = strips + r * ld;
+    const int sees = higher(queries[r].from, begin), until = lower(queries[r].seen, end);
+    if (sees < until) {
+      const float top = largest(until - sees, row + sees - begin);
+      const float sum = exponentials(until - sees, row + sees - begin, top, a.scale, row + sees - begin);
+      if (!only) parts.top(part, r0 + r) = top;
+      if (!only) parts.sum(part, r0 + r) = sum;
+      share[r] = only ? 1.0F / sum : 1.0F;
+    } else {
+      share[r] = 0.0F;  // a neighbour's part, which join() does not ask for
+    }
+    for (int j = begin; j < lower(sees, end); ++j) row[j - begin] = 0.0F;
+    for (int j = higher(until, begin); j < end; ++j) row[j - begin] = 0.0F;
+    T::factors(end - begin, row, factors + r * ld);
+    to[r] = only ? queries[r].out : parts.of(part, r0 + r);
   }
+  mix_columns<T, R>(a, first, last, seen, factors, ld, to, share);
+}
+
+// The parts of one query together, in their order.
+[[gnu::noinline]] void join(const Attention& a, const Query& query, const Parts& parts, int r) {
+  const int first = query.from / kPartTokens, last = (query.seen - 1) / kPartTokens;
+  float top = parts.top(first, r);
+  for (int part = first + 1; part <= last; ++part) top = parts.top(part, r) > top ? parts.top(part, r) : top;
+  float sum = 0.0F;
+  for (int part = first; part <= last; ++part) {
+    float weight = 0.0F;
+    exponentials(1, &parts.top(part, r), top, a.scale, &weight);
+    sum += weight * parts.sum(part, r);
+    const float* mixed = parts.of(part, r);
+    for (int d = 0; d < a.head_dim; ++d) query.out[d] = part == first ? weight * mixed[d] : query.out[d] + weight * mixed[d];
+  }
+  const float share = 1.0F / sum;
+  for (int d = 0; d < a.head_dim; ++d) query.out[d] *= share;
 }
 
 template <class T, int R>
 void attend_queries(const Attention& a, const Query* queries) {
   int from = queries[0].from, seen = queries[0].seen;
   for (int r = 1; r < R; ++r) {
-    from = queries[r].from < from ? queries[r].from : from;
-    seen = queries[r].seen > seen ? queries[r].seen : seen;
+    from = lower(from, queries[r].from);
+    seen = higher(seen, queries[r].seen);
   }
-  const Strips strips(a, from, seen, R);
-  scores<T, R>(a, queries, strips.first, strips.last, strips.scores, strips.ld);
-  for (int r = 0; r < R; ++r) weigh<T>(a, queries[r], strips, r);
-  mix_columns<T, R>(a, queries, strips, 0, seen, 0, (a.head_dim + 15) / 16 * 16);
+  const int first = from / kPartTokens, last = (seen - 1) / kPartTokens;
+  const Parts parts(a, first);
+  for (int part = first; part <= last; ++part) take_part<T, R>(a, queries, from, seen, part, parts, 0, first == last);
+  for (int r = 0; r < R && first < last; ++r) join(a, queries[r], parts, r);
 }
 
 Query query_of(const Attention& a, int row, int head) {
@@ -516,42 +531,28 @@ void attend(const Attention& a) {
   }
 }
 
-// attend() of one row in parts: the heads of its group, kQueries at a time, and what has to be done for those.
-template <class F>
-void for_heads(const Attention& a, const F& f) {
+template <class T>
+void attend_part(const Attention& a, int part) {
   for (int h = 0; h < a.group; h += kQueries) {
     Query queries[kQueries];
-    const int count = a.group - h < kQueries ? a.group - h : kQueries;
+    const int count = lower(a.group - h, kQueries);
     for (int i = 0; i < count; ++i) queries[i] = query_of(a, 0, h + i);
-    with_count<kQueries>(count, [&](auto n) { f(n, queries, h, Strips(a, queries[0].from, queries[0].seen, a.group)); });
+    const int from = queries[0].from, seen = queries[0].seen, first = from / kPartTokens;
+    with_count<kQueries>(count, [&](auto n) {
+      take_part<T, decltype(n)::value>(a, queries, from, seen, first + part, Parts(a, first), h, false);
+    });
   }
 }
 
-template <class T>
-void attend_scores(const Attention& a, int from, int to) {
-  for_heads(a, [&](auto n, const Query* queries, int h, const Strips& strips) {
-    float* s = strips.scores + static_cast<std::size_t>(h) * strips.ld + from * kBlockTokens;
-    scores<T, decltype(n)::value>(a, queries, strips.first + from, strips.first + to - 1, s, strips.ld);
-  });
-}
-
-template <class T>
-void attend_weights(const Attention& a, int head) {
+void attend_join(const Attention& a, int head) {
   const Query query = query_of(a, 0, head);
-  weigh<T>(a, query, Strips(a, query.from, query.seen, a.group), head);
-}
-
-template <class T>
-void attend_values(const Attention& a, int from, int to) {
-  for_heads(a, [&](auto n, const Query* queries, int h, const Strips& strips) {
-    mix_columns<T, decltype(n)::value>(a, queries, strips, h, queries[0].seen, from, to);
-  });
+  join(a, query, Parts(a, query.from / kPartTokens), head);
 }
 
 template <class T>
 constexpr RowKernels table(const char* name) {
   return {name, T::kPrecision, T::factors, pack, product<T>, widen8<T>, scaled, place<T>, attend<T>,
-          attend_scores<T>, attend_weights<T>, attend_values<T>, largest, exponentials};
+          attend_part<T>, attend_join, largest, exponentials};
 }
 
 }  // namespace

@@ -20,14 +20,15 @@ void SequenceAttention::run(int length, int window, const float* qkv, std::size_
   }
   grow(cache_, blocks * shape_.block_lanes());
   grow(q_, static_cast<std::size_t>(length) * q_row);
-  grow(scratch_, attention_scratch(static_cast<std::size_t>(length)));
+  grow(scratch_, kAttentionScratch);
+  grow(parts_, attention_parts(length, dim_));
   for (int t = 0; t < length; ++t) {
     const float* q = qkv + static_cast<std::size_t>(t) * row;
     const float *key = q + static_cast<std::size_t>(heads_) * dim, *value = key + static_cast<std::size_t>(kv_heads_) * dim;
     const auto block = static_cast<std::uint32_t>(t / kBlockTokens);
     for (std::size_t g = 0; g < static_cast<std::size_t>(kv_heads_); ++g) {
       kernels_.place(dim_, t % kBlockTokens, key + g * dim, value + g * dim, cache_.data() + shape_.keys(block, 0, g),
-                     cache_.data() + shape_.values(block, 0, g), shape_.value_column);
+                     cache_.data() + shape_.values(block, 0, g));
     }
     Lane* factors = q_.data() + static_cast<std::size_t>(t) * q_row;
     for (std::size_t h = 0; h < static_cast<std::size_t>(heads_); ++h) kernels_.factors(dim_, q + h * dim, factors + h * head);
@@ -45,6 +46,7 @@ void SequenceAttention::run(int length, int window, const float* qkv, std::size_
   a.out_row = out_row;
   a.out_head = dim;
   a.scratch = scratch_.data();
+  a.parts = parts_.data();
   for (std::size_t g = 0; g < static_cast<std::size_t>(kv_heads_); ++g) {
     a.keys = cache_.data() + shape_.keys(0, 0, g);
     a.values = cache_.data() + shape_.values(0, 0, g);

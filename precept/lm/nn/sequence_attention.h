@@ -23,6 +23,7 @@ class SequenceAttention {
   int heads_, kv_heads_, dim_;
   KvShape shape_;
   Lanes cache_, q_, scratch_;
+  std::vector<float> parts_;
   std::vector<std::uint32_t> blocks_;  // 0, 1, 2, ...
 };
 

@@ -7,10 +7,7 @@
 namespace precept::infer {
 
 Cache::Cache(std::int64_t blocks) {
-  const auto count = static_cast<std::size_t>(std::max<std::int64_t>(blocks, 1));
-  blocks_.resize(count);
-  free_.reserve(count);
-  for (std::size_t i = count; i-- > 0;) free_.push_back(static_cast<std::uint32_t>(i));
+  blocks_.resize(static_cast<std::size_t>(std::max<std::int64_t>(blocks, 1)));
 }
 
 Cache::History Cache::history(std::uint64_t before, const std::int32_t* tokens, int count) {
@@ -28,16 +25,30 @@ void Cache::forget(Block& block) {
   block.ready = false;
 }
 
-std::uint32_t Cache::allocate() {
-  PRECEPT_CHECK(available() > 0);
-  std::uint32_t id = 0;
-  if (!free_.empty()) {
-    id = free_.back();
-    free_.pop_back();
-  } else {
-    id = idle_.front();
+void Cache::drop_some() {
+  constexpr std::size_t kTogether = 64;
+  // Of a small cache one at a time: what is dropped early is computed again if somebody asks for it after all.
+  const std::size_t most = std::clamp<std::size_t>(blocks_.size() / kTogether, 1, kTogether);
+  for (std::size_t i = 0; i < most && !idle_.empty(); ++i) {
+    const std::uint32_t id = idle_.front();
     idle_.pop_front();
     forget(blocks_[id]);
+    free_.insert(id);
+  }
+}
+
+std::uint32_t Cache::allocate(std::optional<std::uint32_t> after) {
+  PRECEPT_CHECK(available() > 0);
+  if (free_.empty() && unused_ == blocks_.size()) drop_some();
+  const std::uint32_t wanted = after ? *after + 1 : 0;
+  auto found = free_.lower_bound(wanted);
+  std::uint32_t id = 0;
+  if (free_.empty() || (after && wanted == unused_ && unused_ < blocks_.size())) {
+    id = static_cast<std::uint32_t>(unused_++);
+  } else {
+    if (found == free_.end()) found = free_.begin();
+    id = *found;
+    free_.erase(found);
   }
   blocks_[id].holders = 1;
   return id;
@@ -56,7 +67,7 @@ void Cache::release(std::uint32_t block) {
     b.idle = idle_.insert(idle_.end(), block);
   } else {
     forget(b);
-    free_.push_back(block);
+    free_.insert(block);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <list>
 #include <map>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "precept/lm/nn/row_kernels.h"
@@ -23,11 +24,12 @@ class Cache {
 
   int capacity() const { return static_cast<int>(blocks_.size()); }
   // Blocks that allocate() can give now: unused ones, and kept ones that nobody holds.
-  int available() const { return static_cast<int>(free_.size() + idle_.size()); }
+  int available() const { return static_cast<int>(blocks_.size() - unused_ + free_.size() + idle_.size()); }
 
-  // A block with one holder. Drops the block that was used least recently when memory is short.
+  // A block with one holder; the one right after `after` if that can be, since memory that is read in one go is read faster. When
+  // memory is short the blocks that were used least recently are dropped, some at a time, so that their neighbours come together.
   // Needs available() > 0.
-  std::uint32_t allocate();
+  std::uint32_t allocate(std::optional<std::uint32_t> after = std::nullopt);
   void hold(std::uint32_t block);
   // A published block whose last holder leaves is kept for reuse.
   void release(std::uint32_t block);
@@ -71,9 +73,11 @@ class Cache {
   };
   static History history(std::uint64_t before, const std::int32_t* tokens, int count);
   void forget(Block& block);
+  void drop_some();
 
   std::vector<Block> blocks_;
-  std::vector<std::uint32_t> free_;
+  std::size_t unused_ = 0;         // no block from here on was ever given
+  std::set<std::uint32_t> free_;   // of those before
   std::list<std::uint32_t> idle_;  // published, without holders; least recently used first
   Known known_;
   std::uint64_t next_serial_ = 1;

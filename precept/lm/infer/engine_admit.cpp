@@ -13,6 +13,10 @@ constexpr std::int64_t kPendingRows = 4096;  // enough for full steps; more woul
 
 int blocks_for(int tokens) { return (tokens + kBlockTokens - 1) / kBlockTokens; }
 
+std::optional<std::uint32_t> last_of(const std::vector<std::uint32_t>& blocks) {
+  return blocks.empty() ? std::nullopt : std::optional(blocks.back());
+}
+
 }  // namespace
 
 std::int64_t Engine::pending_rows() const {
@@ -166,7 +170,7 @@ bool Engine::place(Work& work, int tokens, int reusable) {
     return false;
   }
   for (int i = 0; i < fresh; ++i) {
-    work.held.push_back(cache_.allocate());
+    work.held.push_back(cache_.allocate(last_of(work.blocks)));
     work.blocks.push_back(work.held.back());
   }
   work.computed = found * kBlockTokens;
@@ -289,7 +293,7 @@ bool Engine::admit(ScoreJob& job) {
     const auto shared = static_cast<std::size_t>(work.start / kBlockTokens);
     work.blocks.assign(work.parent->blocks.begin(), work.parent->blocks.begin() + static_cast<std::ptrdiff_t>(shared));
     for (int b = 0; b < blocks_for(inside + size); ++b) {
-      work.held.push_back(cache_.allocate());
+      work.held.push_back(cache_.allocate(last_of(work.blocks)));
       work.blocks.push_back(work.held.back());
     }
     if (inside > 0) work.copy = Work::Copy{work.parent->blocks[shared], work.blocks[shared]};

@@ -270,11 +270,34 @@ TEST_P(RowKernelTable, Attends) {
   }
 }
 
+// As much of a sequence as three parts of attention, and windows that begin in one of them.
+TEST_P(RowKernelTable, AttendsToLongSequences) {
+  const double tolerance = k().precision == Precision::kBf16 ? 6e-3 : 2e-5;
+  const int kv_heads = 2, group = 3, head_dim = 48, rows = 5, heads = kv_heads * group;
+  for (const int first : {509, 1022, 1300}) {
+    for (const int window : {0, 3, 300, 600}) {
+      const Paged paged(k(), kv_heads, head_dim, first + rows, 1, 8);
+      auto q = random(static_cast<std::size_t>(rows * heads * head_dim), 3);
+      for (float& value : q) value *= 8;  // some keys count much more than others, and parts differ
+      const auto got = paged.attend(q, group, rows, first, window);
+      for (int r = 0; r < rows; ++r) {
+        for (int h = 0; h < heads; ++h) {
+          for (const int d : {0, 17, 47}) {
+            const double expected = paged.expected([this](float v) { return factor(v); }, q, group, r, first + r, window, h, d);
+            ASSERT_NEAR(got[static_cast<std::size_t>((r * heads + h) * head_dim + d)], expected, tolerance)
+                << "first " << first << ", row " << r << ", head " << h << ", element " << d << ", window " << window;
+          }
+        }
+      }
+    }
+  }
+}
+
 // What the header promises: a row's bits depend neither on the rows beside it nor on where its keys lie.
 TEST_P(RowKernelTable, ARowHasTheSameBitsInEveryCompany) {
   for (const int head_dim : {10, 32, 64}) {
-    for (const int window : {0, 23}) {
-      const int kv_heads = 2, group = 2, rows = 37, first = 5;
+    for (const auto& [first, window] : {std::pair(5, 0), std::pair(5, 23), std::pair(500, 0), std::pair(500, 23), std::pair(1010, 600)}) {
+      const int kv_heads = 2, group = 2, rows = 37;
       const std::size_t width = static_cast<std::size_t>(kv_heads * group * head_dim);
       const Paged paged(k(), kv_heads, head_dim, first + rows, 1, 8);
       const auto q = random(rows * width, 3);

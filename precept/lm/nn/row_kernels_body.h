@@ -28,6 +28,7 @@ static_assert(kQueries <= kMostQueries);
 constexpr int kVectors = kPanel / kWidth;          // of a panel's row
 constexpr int kSlots = kBlockTokens / kWidth;      // vectors of a block's keys
 constexpr int kDepth = 1024;                       // lanes of one pass
+constexpr int kAskedBlocks = 2;                    // of values, before they are needed
 constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
 constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time
 
@@ -446,6 +447,10 @@ struct Parts {
   std::size_t each, width;
 };
 
+void ask(const Lane* from, std::size_t lanes) {
+  for (std::size_t i = 0; i < lanes; i += 16) __builtin_prefetch(from + i);
+}
+
 int lower(int a, int b) { return a < b ? a : b; }
 int higher(int a, int b) { return a > b ? a : b; }
 
@@ -459,6 +464,7 @@ void take_part(const Attention& a, const Query* queries, int from, int seen, int
   const int first = higher(from, part * kPartTokens) / kBlockTokens, last = (lower(seen, (part + 1) * kPartTokens) - 1) / kBlockTokens;
   const int begin = first * kBlockTokens, end = (last + 1) * kBlockTokens;
   scores<T, R>(a, queries, first, last, strips, ld);
+  for (int b = first; b < first + kAskedBlocks && b <= last; ++b) ask(values_of(a, b), a.shape->value_block);  // while weights are computed
   float* to[R];
   float share[R];
   for (int r = 0; r < R; ++r) {

@@ -110,6 +110,15 @@ struct SolveSummary {
   std::string first_failure;
 };
 
+// Which samples passed, task by task, as the store alone tells.
+struct SolveTallies {
+  std::vector<std::string> tasks;                // ids, in their order
+  std::vector<std::string> strategies;           // names, in their order
+  std::vector<std::vector<TaskTally>> tallies;   // [strategy][task]
+  std::int64_t unscored = 0;                     // samples that are pending or failed
+};
+Result<SolveTallies> tally_solve(const RunStore& store);
+
 // Of a store, as far as it is filled. `ks` are the k of pass@k and pass^k.
 Result<SolveSummary> summarize_solve(const RunStore& store, const SolveOptions& options, const std::vector<CodeTask>& tasks,
                                      const std::vector<std::int64_t>& ks);

@@ -118,7 +118,7 @@ Status write_recipe(SolveCommand given, const std::vector<CodeTask>& tasks, cons
   return write_file(given.common.run + "/recipe.toml", recipe_text({"solve", fields_of(given)}, comment));
 }
 
-// The comparison, also as a file of the run folder; null without --against.
+// The comparison, also as a file of the run folder.
 Result<Json> store_comparison(const SolveSide& before, const SolveSide& after) {
   if (Status fits = comparable(before, after); !fits) return pass(fits.error());
   Json comparison = solve_comparison_json(before, after);

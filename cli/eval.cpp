@@ -93,21 +93,7 @@ Result<JudgeQuality> measure_judge(const EvalCommand& command, Model& judge, con
   return evaluate_judge(judge, cases, constitution, scorer, judge_requests(*templates), events);
 }
 
-// Without a model only what is stored can be compared; an option of evaluating would then be passed over in silence.
-Status check_stored_only(EvalCommand command) {
-  EvalCommand defaults;
-  defaults.eval.label = command.eval.label;
-  const auto given = fields_of(command), usual = fields_of(defaults);
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    if (given[i].rule.in_recipe && given[i].value() != usual[i].value()) {
-      return bad_input(flag_of(given[i].name) + " is given, but no model to evaluate",
-                       "give --model to evaluate anew, or only --run, --label and --against to compare what is stored");
-    }
-  }
-  return {};
-}
-
-Status check(const EvalCommand& command) {
+Status check(EvalCommand command) {
   const std::string& label = command.eval.label;
   if (!is_label(label)) {
     return bad_input("--label must be lower-case letters, digits and -", "base and sl are the ones a report reads");
@@ -123,7 +109,10 @@ Status check(const EvalCommand& command) {
   }
   if (!command.common.model.empty()) return {};
   if (command.against.empty()) return bad_input("no model is given", "give --model, for example --model pocket");
-  return check_stored_only(command);
+  EvalCommand defaults;
+  defaults.eval.label = command.eval.label;
+  return check_stored_only(fields_of(command), fields_of(defaults),
+                           "give --model to evaluate anew, or only --run, --label and --against to compare what is stored");
 }
 
 void print(const Findings& f, const std::string& label) {

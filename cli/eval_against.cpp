@@ -23,19 +23,30 @@ std::string points_text(const Estimate& d) {
   return out;
 }
 
-std::string line(const std::string& name, const Estimate& before, const Estimate& after,
-                 const PairedRate& rate, std::optional<double> p, const char* standing) {
+}  // namespace
+
+std::string paired_line(const std::string& name, const Estimate& before, const Estimate& after, const PairedRate& rate, std::optional<double> p,
+                        const char* standing) {
   return fmt::format("  {:<28} {:>9} {:>9} {:>22} {:>7} {:>7} {:>7} {:>10}  {}\n", name,
                      percent(before.value), percent(after.value), points_text(rate.difference),
                      rate.counts.n(), rate.counts.before_only, rate.counts.after_only, p_text(p), standing);
 }
 
-std::string head(const char* name, const char* p) {
+std::string paired_head(const char* name, const char* p) {
   return fmt::format("  {:<28} {:>9} {:>9} {:>22} {:>7} {:>7} {:>7} {:>10}  {}\n", name, "before", "after",
                      "points", "pairs", "before", "after", p, "after is");
 }
 
-}  // namespace
+std::string paired_top() { return fmt::format("  {:<28} {:>9} {:>9} {:>22} {:>7} {:>15}\n", "", "", "", "", "", "only"); }
+
+Status check_stored_only(const std::vector<Field>& given, const std::vector<Field>& usual, const std::string& hint) {
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (given[i].rule.in_recipe && given[i].value() != usual[i].value()) {
+      return bad_input(flag_of(given[i].name) + " is given, but no model", hint);
+    }
+  }
+  return {};
+}
 
 bool is_label(const std::string& text) {
   const auto plain = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-'; };
@@ -75,15 +86,15 @@ std::string comparison_text(const StoredEvaluation& before, const StoredEvaluati
                                 after.path, a.model, a.outcomes.size());
   for (const std::string& setting : differing_settings(b, a))
     out += "warning: other settings, " + setting + "\n";
-  out += fmt::format("  {:<28} {:>9} {:>9} {:>22} {:>7} {:>15}\n", "", "", "", "", "", "only");
-  out += head("", "p");
-  out += line("violation rate", b.violation_rate, a.violation_rate, c.violation_rate, c.violation_rate.p,
+  out += paired_top();
+  out += paired_head("", "p");
+  out += paired_line("violation rate", b.violation_rate, a.violation_rate, c.violation_rate, c.violation_rate.p,
               overall_standing(c.violation_rate));
-  out += line("helpfulness", b.helpfulness, a.helpfulness, c.helpfulness, c.helpfulness.p,
+  out += paired_line("helpfulness", b.helpfulness, a.helpfulness, c.helpfulness, c.helpfulness.p,
               overall_standing(c.helpfulness));
-  out += line("over-refusal", b.over_refusal, a.over_refusal, c.over_refusal, c.over_refusal.p,
+  out += paired_line("over-refusal", b.over_refusal, a.over_refusal, c.over_refusal, c.over_refusal.p,
               overall_standing(c.over_refusal));
-  out += head("violations by principle", "p (Holm)");
+  out += paired_head("violations by principle", "p (Holm)");
   for (const PairedRate& rate : c.per_principle) {
     if (rate.counts.n() == 0) continue;
     const auto of = [&rate](const Evaluation& e) {
@@ -91,11 +102,9 @@ std::string comparison_text(const StoredEvaluation& before, const StoredEvaluati
                                    [&rate](const PrincipleRate& each) { return each.id == rate.id; });
       return it == e.per_principle.end() ? Estimate{} : it->violation;
     };
-    out += line(rate.id, of(b), of(a), rate, rate.p_holm, principle_standing(rate));
+    out += paired_line(rate.id, of(b), of(a), rate, rate.p_holm, principle_standing(rate));
   }
-  return out +
-         "p: exact McNemar on the pairs where only one side did it; better, worse or no clear difference at 5%, "
-         "two-sided.\n";
+  return out + kPairedFoot;
 }
 
 }  // namespace precept

@@ -17,7 +17,7 @@ Result<ExportCounts> export_to_file(const RunStore& store, const ExportOptions& 
   return counts;
 }
 
-Result<ReviseResult> run_loop_stage(const Constitution& constitution, const ReviseOptions& options, Model& policy, Model& judge, RunStore& store,
+Result<WalkResult> run_loop_stage(const Constitution& constitution, const ReviseOptions& options, Model& policy, Model& judge, RunStore& store,
                       const std::string& answers_file, const EventSink& events) {
   const auto result = revise(constitution, options, policy, judge, store, events);
   if (!result) return result;
@@ -26,7 +26,7 @@ Result<ReviseResult> run_loop_stage(const Constitution& constitution, const Revi
   return result;
 }
 
-Status all_finished(const ReviseResult& result) {
+Status all_finished(const WalkResult& result) {
   if (result.failed == 0) return {};
   return failed(std::to_string(result.failed) + " items failed, the first: " + result.first_failure, "run the same command again to retry them");
 }

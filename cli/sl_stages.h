@@ -15,10 +15,10 @@ Result<ExportCounts> export_to_file(const RunStore& store, const ExportOptions& 
 
 // The loop over the items of `store`, which was opened with revise_recipe of the same; its final answers go into `answers_file`.
 // Failed items are in the result; all_finished() makes an Error of them.
-Result<ReviseResult> run_loop_stage(const Constitution& constitution, const ReviseOptions& options, Model& policy, Model& judge, RunStore& store,
+Result<WalkResult> run_loop_stage(const Constitution& constitution, const ReviseOptions& options, Model& policy, Model& judge, RunStore& store,
                       const std::string& answers_file, const EventSink& events);
 
-Status all_finished(const ReviseResult& result);
+Status all_finished(const WalkResult& result);
 
 // Fine-tuning on a file in TRL's shapes. `train`: after prepare(), or filled by hand.
 Result<TrainSummary> run_sft_stage(const LmApi& lm, const TrainOptions& train, const std::string& data, const EventSink& events);

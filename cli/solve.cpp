@@ -2,6 +2,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -9,7 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/command.h"
+#include "cli/eval_against.h"
 #include "cli/open_model.h"
+#include "cli/solve_against.h"
 #include "precept/core/io.h"
 #include "precept/core/quote.h"
 #include "precept/evaluate/json.h"
@@ -23,6 +26,7 @@ struct SolveCommand {
   CommonOptions common;
   std::string tasks;
   std::string k = "1";
+  std::string against;
   SolveOptions solve;
   EndpointOptions endpoint;
 };
@@ -33,6 +37,7 @@ void for_each_field(SolveCommand& o, Visit visit) {
   visit("tasks", o.tasks, "programming tasks with tests in HumanEval's shape, JSONL, also gzipped");
   visit("run", o.common.run, kRunHelp, beside());
   visit("k", o.k, "of pass@k and pass^k, several separated by commas; none above --samples (changes no result)", beside());
+  visit("against", o.against, "RUN, another run of solve on the same tasks: compare pass@1 with it, task by task and strategy by strategy; without --model what is stored is compared", beside());
   for_each_field(o.solve, visit);
   visit_engine(o.common, visit);
   for_each_field(o.endpoint, visit);
@@ -113,8 +118,37 @@ Status write_recipe(SolveCommand given, const std::vector<CodeTask>& tasks, cons
   return write_file(given.common.run + "/recipe.toml", recipe_text({"solve", fields_of(given)}, comment));
 }
 
+// The comparison, also as a file of the run folder.
+Result<Json> store_comparison(const SolveSide& before, const SolveSide& after) {
+  if (Status fits = comparable(before, after); !fits) return pass(fits.error());
+  Json comparison = solve_comparison_json(before, after);
+  if (Status status = write_file(after.run + "/solve-against.json", json::dump(comparison) + "\n"); !status) return pass(status.error());
+  return comparison;
+}
+
+Result<int> compare_stored(SolveCommand command) {
+  SolveCommand defaults;
+  if (Status alone = check_stored_only(fields_of(command), fields_of(defaults), "give --model and --tasks to solve, or only --run and --against to compare what is stored");
+      !alone) {
+    return pass(alone.error());
+  }
+  const auto after = load_solve(command.common.run), before = load_solve(command.against);
+  if (!after) return pass(after.error());
+  if (!before) return pass(before.error());
+  const auto comparison = store_comparison(*before, *after);
+  if (!comparison) return pass(comparison.error());
+  if (command.common.json) {
+    std::printf("%s\n", json::dump({{"comparison", *comparison}}).c_str());
+  } else {
+    std::fputs(solve_comparison_text(*before, *after).c_str(), stdout);
+  }
+  return 0;
+}
+
 Result<int> run_solve(const SolveCommand& command, const EventSink& events) {
   const CommonOptions& common = command.common;
+  if (!command.against.empty() && common.run.empty()) return bad_input("--against compares a run, and no run folder is given", "give --run DIR");
+  if (!command.against.empty() && common.model.empty()) return compare_stored(command);
   if (common.model.empty()) return bad_input("no model is given", "give --model, for example --model http://localhost:8000/v1#name");
   if (command.tasks.empty()) return bad_input("no tasks are given", "give --tasks FILE");
   if (common.run.empty()) return bad_input("no run folder is given", "give --run DIR");
@@ -124,6 +158,14 @@ Result<int> run_solve(const SolveCommand& command, const EventSink& events) {
   if (!tasks) return pass(tasks.error());
   const auto items = solve_items(command.solve, *tasks);
   if (!items) return pass(items.error());
+  std::optional<SolveSide> before;
+  if (!command.against.empty()) {
+    auto other = load_solve(command.against);
+    if (!other) return pass(other.error());
+    // Before the work, not after it.
+    if (Status fits = comparable(*other, planned_solve(common.run, solve_recipe(command.solve, *tasks, {}), *tasks)); !fits) return pass(fits.error());
+    before = std::move(*other);
+  }
   // Before the model: without walls nothing is asked for that could not be run.
   SandboxOptions walls;
   walls.parallel = command.solve.sandboxes;
@@ -148,12 +190,22 @@ Result<int> run_solve(const SolveCommand& command, const EventSink& events) {
   if (!result) return pass(result.error());
   const auto summary = summarize_solve(*store, command.solve, *tasks, *ks);
   if (!summary) return pass(summary.error());
-  const std::string text = json::dump(to_json(*summary));
-  if (Status status = write_file(common.run + "/solve.json", text + "\n"); !status) return pass(status.error());
+  Json out = to_json(*summary);
+  if (Status status = write_file(common.run + "/solve.json", json::dump(out) + "\n"); !status) return pass(status.error());
+  std::string compared;
+  if (before) {
+    const auto after = load_solve(common.run);
+    if (!after) return pass(after.error());
+    auto comparison = store_comparison(*before, *after);
+    if (!comparison) return pass(comparison.error());
+    out["comparison"] = std::move(*comparison);
+    compared = solve_comparison_text(*before, *after);
+  }
   if (common.json) {
-    std::printf("%s\n", text.c_str());
+    std::printf("%s\n", json::dump(out).c_str());
   } else {
     print(*summary);
+    std::fputs(compared.c_str(), stdout);
   }
   if (result->failed > 0) {
     return failed(std::to_string(result->failed) + " samples failed and count as unscored; the first: " + result->first_failure,

@@ -13,8 +13,6 @@
 namespace precept {
 namespace {
 
-constexpr double kLevel = 0.05;
-
 using Answer = std::optional<bool>;  // of one outcome; nullopt: not asked or unscored
 // Of the first outcome; the second is the other side's of the same prompt.
 using Ask = std::function<Answer(const Outcome&, const Outcome&)>;
@@ -115,8 +113,8 @@ Comparison compare(const Evaluation& before, const Evaluation& after) {
 
 const char* standing(const PairedRate& rate, std::optional<double> p) {
   if (!p || !rate.difference.value) return "undefined";
-  if (*p >= kLevel) return "no clear difference";
-  return (rate.counts.after_only > rate.counts.before_only) == rate.more_is_better ? "better" : "worse";
+  if (*p >= kTestLevel) return "no clear difference";
+  return (*rate.difference.value > 0) == rate.more_is_better ? "better" : "worse";
 }
 const char* overall_standing(const PairedRate& rate) { return standing(rate, rate.p); }
 const char* principle_standing(const PairedRate& rate) { return standing(rate, rate.p_holm); }
@@ -169,7 +167,7 @@ std::string comparison_json(const Evaluation& before, const std::string& before_
                     {"scorer", after.scorer},
                     {"constitution_digest", after.constitution_digest},
                     {"differing_settings", differing_settings(before, after)},
-                    {"level", kLevel}};
+                    {"level", kTestLevel}};
   const json::Json rates = json::comparison(compare(before, after));
   for (const auto& entry : rates.items()) out[entry.key()] = entry.value();
   return json::dump(out) + "\n";

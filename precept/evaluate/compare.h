@@ -12,6 +12,8 @@
 
 namespace precept {
 
+inline constexpr double kTestLevel = 0.05;  // of all tests, two-sided
+
 // One yes/no rate, before and after on the same prompts (pairs: scored both times).
 struct PairedRate {
   std::string id;  // principle, or "violation_rate", "helpfulness", "over_refusal"

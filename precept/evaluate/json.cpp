@@ -38,17 +38,6 @@ Json step_quality(const StepQuality& q) {
           {"per_principle", principles}};
 }
 
-Json paired_rate(const PairedRate& r, const char* standing) {
-  return {{"both", r.counts.both},
-          {"before_only", r.counts.before_only},
-          {"after_only", r.counts.after_only},
-          {"neither", r.counts.neither},
-          {"difference", estimate(r.difference)},
-          {"p", number(r.p)},
-          {"p_holm", number(r.p_holm)},
-          {"standing", standing}};
-}
-
 }  // namespace
 
 Json number(std::optional<double> value) {
@@ -65,6 +54,17 @@ Json estimate(const Estimate& e) {
 
 Json share(std::int64_t part, std::int64_t whole) {
   return whole > 0 ? Json(static_cast<double>(part) / static_cast<double>(whole)) : Json(nullptr);
+}
+
+Json paired_rate(const PairedRate& r, const char* standing) {
+  return {{"both", r.counts.both},
+          {"before_only", r.counts.before_only},
+          {"after_only", r.counts.after_only},
+          {"neither", r.counts.neither},
+          {"difference", estimate(r.difference)},
+          {"p", number(r.p)},
+          {"p_holm", number(r.p_holm)},
+          {"standing", standing}};
 }
 
 Json comparison(const Comparison& c) {

@@ -21,6 +21,7 @@ using Json = nlohmann::ordered_json;
 Json number(std::optional<double> value);
 Json estimate(const Estimate& e);
 Json share(std::int64_t part, std::int64_t whole);  // of nothing: null
+Json paired_rate(const PairedRate& rate, const char* standing);
 Json comparison(const Comparison& c);
 Json judge_quality(const JudgeQuality& q);
 Json collapse(const CollapseSigns& c);

@@ -9,7 +9,6 @@
 #include "precept/core/digest.h"
 #include "precept/core/estimate.h"
 #include "precept/revise/item_steps.h"
-#include "precept/revise/schedule.h"
 #include "precept/revise/summary.h"
 
 namespace precept {
@@ -97,10 +96,10 @@ std::string judged_principle(const LabelOptions& options, const Constitution& co
 
 // --- asking ---
 
-Task<Result<Ending>> label(ItemSteps& steps, ItemTrace& trace, const LabelOptions& options, const GivenPairs& given) {
+Task<Result<Ending>> label(ItemSteps& steps, const RunItem& item, const LabelOptions& options, const GivenPairs& given) {
   const Result<Principles> selected = co_await steps.select();
   if (!selected) co_return tl::unexpected<Error>(selected.error());
-  const auto pair = given.find(trace.item.id);
+  const auto pair = given.find(item.id);
   const int samples = pair == given.end() ? options.samples : 2;
   std::vector<std::string> replies;
   for (int s = 0; s < samples; ++s) {
@@ -108,7 +107,7 @@ Task<Result<Ending>> label(ItemSteps& steps, ItemTrace& trace, const LabelOption
     if (pair != given.end()) said = steps.given(s, s == 0 ? pair->second.first : pair->second.second);
     else said = co_await steps.draft(s);
     if (!said) co_return tl::unexpected<Error>(said.error());
-    replies.push_back(trace.reply);
+    replies.push_back(steps.reply());
     if (options.compare == "judge" && !selected->empty()) {
       const Result<Judgment> judged = co_await steps.judge(s, *selected);
       if (!judged) co_return tl::unexpected<Error>(judged.error());
@@ -119,7 +118,7 @@ Task<Result<Ending>> label(ItemSteps& steps, ItemTrace& trace, const LabelOption
   each_pair(replies.size(), [&](std::size_t p, std::size_t i, std::size_t j) { pairs.emplace_back(p, i, j); });
   for (const auto& [p, i, j] : pairs) {
     if (replies[i] == replies[j]) continue;
-    const Principle& principle = *(*selected)[random_one(options, trace.item, p, selected->size())];
+    const Principle& principle = *(*selected)[random_one(options, item, p, selected->size())];
     for (int order = 0; order < 2; ++order) {
       const std::string &first = replies[order == 0 ? i : j], &second = replies[order == 0 ? j : i];
       const Result<Verdict> verdict = co_await steps.compare(static_cast<int>(2 * p) + order, principle, first, second, options.reasoning);
@@ -129,13 +128,10 @@ Task<Result<Ending>> label(ItemSteps& steps, ItemTrace& trace, const LabelOption
   co_return Ending::kComplied;
 }
 
-Task<ItemTrace> label_item(ReviseRun& run, RunItem item, std::vector<StepRecord> stored, const LabelOptions& options, const GivenPairs& given) {
-  ItemTrace trace;
-  trace.item = std::move(item);
-  trace.steps = std::move(stored);
+Task<ItemTrace> label_item(ReviseRun& run, ItemTrace trace, const LabelOptions& options, const GivenPairs& given) {
   ItemSteps steps(run, trace);
-  const Result<Ending> ending = co_await label(steps, trace, options, given);
-  co_return ended(std::move(trace), ending);
+  trace.end(co_await label(steps, trace.item, options, given));
+  co_return std::move(trace);
 }
 
 // --- reading ---
@@ -204,7 +200,7 @@ std::string label_recipe(const LabelOptions& options, const Constitution& consti
   return recipe + revise_recipe(loop_options(options), constitution, policy, judge);
 }
 
-Result<ReviseResult> label_items(const Constitution& constitution, const LabelOptions& options, const GivenPairs& given, Model& policy,
+Result<WalkResult> label_items(const Constitution& constitution, const LabelOptions& options, const GivenPairs& given, Model& policy,
                                  Model& judge, RunStore& store, const EventSink& events) {
   if (Status fine = check(options); !fine) return tl::unexpected<Error>(fine.error());
   if (options.compare == "ab" && !judge.info().can_score) {
@@ -214,11 +210,8 @@ Result<ReviseResult> label_items(const Constitution& constitution, const LabelOp
   const auto templates = resolve_templates(constitution);
   if (!templates) return tl::unexpected<Error>(templates.error());
   const ReviseOptions loop = loop_options(options);
-  ReviseRun run{loop, constitution, *templates, policy, judge, store, Status{}, 0};
-  const ItemTask task = [&](ReviseRun& of, RunItem item, std::vector<StepRecord> stored) {
-    return label_item(of, std::move(item), std::move(stored), options, given);
-  };
-  return run_items(run, task, "label", events);
+  ReviseRun run{loop, constitution, *templates, policy, judge, {store}};
+  return walk(run, "label", [&](ItemTrace trace) { return label_item(run, std::move(trace), options, given); }, events);
 }
 
 std::vector<PairLabel> pair_labels(const LabelOptions& options, const Constitution& constitution, bool given, const RunItem& item,

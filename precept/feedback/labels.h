@@ -82,7 +82,7 @@ std::string label_recipe(const LabelOptions& options, const Constitution& consti
                          const GivenPairs& given);
 
 // Samples and compares all open items of the store. Resumes as revise() does.
-Result<ReviseResult> label_items(const Constitution& constitution, const LabelOptions& options, const GivenPairs& given, Model& policy,
+Result<WalkResult> label_items(const Constitution& constitution, const LabelOptions& options, const GivenPairs& given, Model& policy,
                                  Model& judge, RunStore& store, const EventSink& events);
 
 // The labels of a finished item, from its steps. With "judge", the principle of a pair is

@@ -25,12 +25,12 @@
 #include "precept/core/events.h"
 #include "precept/core/fields.h"
 #include "precept/core/result.h"
-#include "precept/core/task.h"
 #include "precept/feedback/code/code_task.h"
 #include "precept/feedback/code/pass_k.h"
 #include "precept/feedback/code/sandbox.h"
 #include "precept/model/model.h"
 #include "precept/store/run_store.h"
+#include "precept/store/walk.h"
 
 namespace precept {
 
@@ -85,14 +85,9 @@ std::uint64_t budget_of(const SolveOptions& options, const std::vector<Strategy>
 std::string solve_recipe(const SolveOptions& options, const std::vector<CodeTask>& tasks, const ModelInfo& model);
 Result<std::vector<RunItem>> solve_items(const SolveOptions& options, const std::vector<CodeTask>& tasks);
 
-struct SolveResult {
-  std::int64_t items = 0, failed = 0;  // finished or tried now; of those, without an answer or a sandbox
-  std::int64_t new_steps = 0, stored_steps = 0;
-  std::string first_failure;
-};
-
-// Runs all open items of the store, committing as it goes (stage "solve", unit "samples"). Errors as of revise().
-Result<SolveResult> solve(const std::vector<CodeTask>& tasks, const SolveOptions& options, Model& model, Sandbox& sandbox,
+// Walks all open items of the store (precept/store/walk.h: events, errors, what a kill loses) as stage "solve". A sample fails
+// without an answer or a sandbox.
+Result<WalkResult> solve(const std::vector<CodeTask>& tasks, const SolveOptions& options, Model& model, Sandbox& sandbox,
                           RunStore& store, const EventSink& events);
 
 // --- what came of it ---
@@ -114,6 +109,15 @@ struct SolveSummary {
   std::vector<StrategySummary> strategies;
   std::string first_failure;
 };
+
+// Which samples passed, task by task, as the store alone tells.
+struct SolveTallies {
+  std::vector<std::string> tasks;                // ids, in their order
+  std::vector<std::string> strategies;           // names, in their order
+  std::vector<std::vector<TaskTally>> tallies;   // [strategy][task]
+  std::int64_t unscored = 0;                     // samples that are pending or failed
+};
+Result<SolveTallies> tally_solve(const RunStore& store);
 
 // Of a store, as far as it is filled. `ks` are the k of pass@k and pass^k.
 Result<SolveSummary> summarize_solve(const RunStore& store, const SolveOptions& options, const std::vector<CodeTask>& tasks,

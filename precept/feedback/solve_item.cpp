@@ -3,7 +3,6 @@
 #include "precept/feedback/solve_item.h"
 
 #include <algorithm>
-#include <chrono>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -43,7 +42,7 @@ struct Try {
 
 class Sample {
  public:
-  Sample(SolveRun& run, SampleTrace& trace)
+  Sample(SolveRun& run, ItemTrace& trace)
       : run_(run),
         trace_(trace),
         which_(sample_of(trace.item.ordinal, run.strategies, run.tasks.size(), run.options.samples)),
@@ -108,7 +107,7 @@ class Sample {
     ask.key = {run_.options.seed, hash64(task_.id + '\n' + std::to_string(which_.sample)), static_cast<std::uint32_t>(kind),
                static_cast<std::uint32_t>(round)};
     std::string inputs = request_digest(ask, run_.model.info().digest);
-    const Result<const StepRecord*> stored = recall(kind, round, inputs);
+    const Result<const StepRecord*> stored = run_.log.recall(trace_, kind, round, inputs);
     if (!stored) co_return fail(stored.error());
     if (*stored) {
       count_.add((*stored)->usage);
@@ -134,7 +133,7 @@ class Sample {
     const std::string inputs = sha256(code_runner_digest() + ' ' + std::to_string(limits.wall_seconds) + ' ' +
                                       std::to_string(limits.memory_bytes) + '\n' + task_.entry_point + '\n' +
                                       std::to_string(task_.test.size()) + '\n' + task_.test + program);
-    const Result<const StepRecord*> stored = recall(StepKind::kJudge, round, inputs);
+    const Result<const StepRecord*> stored = run_.log.recall(trace_, StepKind::kJudge, round, inputs);
     if (!stored) co_return fail(stored.error());
     if (*stored) co_return read_test(**stored);
     const CodeVerdict verdict = co_await tested(run_.sandbox, task_, std::move(program), limits);
@@ -152,40 +151,16 @@ class Sample {
     co_return result;
   }
 
-  Result<const StepRecord*> recall(StepKind kind, int round, const std::string& inputs) {
-    for (const StepRecord& step : trace_.steps) {
-      if (step.kind != kind || step.round != round) continue;
-      if (step.inputs != inputs) {
-        const Error error = bad_input("the stored " + std::string(step_name(kind)) + " step of " + trace_.item.id + " (round " +
-                                          std::to_string(round) + ") was made from other inputs",
-                                      "go back to the recipe that began this run, or give another run folder")
-                                .value();
-        if (run_.storage) run_.storage = fail(error);
-        return fail(error);
-      }
-      ++trace_.repeated;
-      return &step;
-    }
-    return nullptr;
-  }
-
   Status keep(StepRecord step, StepKind kind, int round, std::string inputs) {
-    step.item = trace_.item.ordinal;
     step.round = round;
     step.kind = kind;
     step.inputs = std::move(inputs);
     step.seed = run_.options.seed;
-    step.time_ms =
-        std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-    ++run_.steps;
-    Status stored = run_.store.put(step);
-    if (!stored && run_.storage) run_.storage = stored;
-    trace_.steps.push_back(std::move(step));
-    return stored;
+    return run_.log.keep(trace_, std::move(step));
   }
 
   SolveRun& run_;
-  SampleTrace& trace_;
+  ItemTrace& trace_;
   const SampleOf which_;
   const CodeTask& task_;
   TokenCount count_;
@@ -255,19 +230,10 @@ Result<TestResult> read_test(const StepRecord& step) {
   return test;
 }
 
-Task<SampleTrace> solve_item(SolveRun& run, RunItem item, std::vector<StepRecord> stored) {
-  SampleTrace trace;
-  trace.item = std::move(item);
-  trace.steps = std::move(stored);
+Task<ItemTrace> solve_item(SolveRun& run, ItemTrace trace) {
   Sample sample(run, trace);
-  const Result<Ending> ending = co_await sample.work();
-  if (!ending && ending.error().kind == ErrorKind::kLimit) {
-    trace.limit = ending.error();
-    co_return trace;
-  }
-  trace.item.ending = ending ? *ending : Ending::kFailed;
-  trace.item.reason = ending ? std::string() : ending.error().message();
-  co_return trace;
+  trace.end(co_await sample.work());
+  co_return std::move(trace);
 }
 
 }  // namespace precept

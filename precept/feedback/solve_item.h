@@ -1,7 +1,6 @@
 #pragma once
 // One sample of one task on its way. Inside feedback/ only.
 
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,9 +19,7 @@ struct SolveRun {
   SandboxLimits limits;
   Model& model;
   Sandbox& sandbox;
-  RunStore& store;
-  Status storage;          // the first error of the store: ends the run
-  std::int64_t steps = 0;  // made so far
+  StepLog log;
 };
 
 // Which sample an item is: solve_items() numbers them strategy by strategy, task by task.
@@ -50,14 +47,7 @@ class TokenCount {
   bool first_ = true;
 };
 
-struct SampleTrace {
-  RunItem item;
-  std::vector<StepRecord> steps;  // stored ones first (on a resume), then new ones
-  int repeated = 0;
-  std::optional<Error> limit;     // a ceiling ended it: it stays pending
-};
-
-Task<SampleTrace> solve_item(SolveRun& run, RunItem item, std::vector<StepRecord> stored);
+Task<ItemTrace> solve_item(SolveRun& run, ItemTrace trace);
 
 // What models are asked; part of the recipe.
 GenerateRequest first_request(const SolveOptions& options, const CodeTask& task);

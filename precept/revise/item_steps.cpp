@@ -1,7 +1,6 @@
 #include "precept/revise/item_steps.h"
 
 #include <algorithm>
-#include <chrono>
 #include <tuple>
 #include <utility>
 
@@ -72,18 +71,18 @@ Task<Status> ItemSteps::draft(int round) {
   sampling.top_p = run_.options.draft_top_p;
   Result<std::string> text = co_await write(StepKind::kDraft, round, draft_request(run_.templates, trace_.item.messages), sampling, {});
   if (!text) co_return fail(text.error());
-  trace_.reply = std::move(*text);
+  reply_ = std::move(*text);
   co_return Status{};
 }
 
 Status ItemSteps::given(int round, const std::string& text) {
-  trace_.reply = tidy(text);
+  reply_ = tidy(text);
   const std::string inputs = sha256(text);
-  const Result<const StepRecord*> stored = recall(StepKind::kDraft, round, inputs);
+  const Result<const StepRecord*> stored = run_.log.recall(trace_, StepKind::kDraft, round, inputs);
   if (!stored) return tl::unexpected<Error>(stored.error());
   if (*stored) return {};
   StepRecord step;
-  step.text = trace_.reply;
+  step.text = reply_;
   return keep(std::move(step), StepKind::kDraft, round, inputs, {}, run_.policy);
 }
 
@@ -101,7 +100,7 @@ Task<Result<Judgment>> ItemSteps::judge(int round, Principles principles) {
 
 Task<Status> ItemSteps::critique(int round, Principles principles) {
   Conversation messages = {
-      {"user", critique_request(run_.templates, trace_.item.messages, trace_.reply, principles)}};
+      {"user", critique_request(run_.templates, trace_.item.messages, reply_, principles)}};
   Sampling sampling;
   sampling.max_tokens = run_.options.critique_max_tokens;
   sampling.temperature = run_.options.critique_temperature;
@@ -114,14 +113,14 @@ Task<Status> ItemSteps::critique(int round, Principles principles) {
 
 Task<Status> ItemSteps::revise(int round, Principles principles) {
   Conversation messages = {
-      {"user", revise_request(run_.templates, trace_.item.messages, trace_.reply, principles, critique_)}};
+      {"user", revise_request(run_.templates, trace_.item.messages, reply_, principles, critique_)}};
   Sampling sampling;
   sampling.max_tokens = run_.options.revision_max_tokens;
   sampling.temperature = run_.options.revision_temperature;
   Result<std::string> text =
       co_await write(StepKind::kRevision, round, std::move(messages), sampling, std::move(principles));
   if (!text) co_return fail(text.error());
-  trace_.reply = std::move(*text);
+  reply_ = std::move(*text);
   co_return Status{};
 }
 
@@ -217,7 +216,7 @@ Task<Result<std::string>> ItemSteps::write(StepKind kind, int round, Conversatio
 
 Task<Result<std::string>> ItemSteps::write(Model& model, StepKind kind, int round, GenerateRequest request, Principles principles) {
   std::string inputs = request_digest(request, model.info().digest);
-  const Result<const StepRecord*> stored = recall(kind, round, inputs);
+  const Result<const StepRecord*> stored = run_.log.recall(trace_, kind, round, inputs);
   if (!stored) co_return fail(stored.error());
   if (*stored) co_return (*stored)->text;
 
@@ -246,10 +245,10 @@ Task<Result<std::vector<Verdict>>> ItemSteps::ask(StepKind kind, int round, Prin
   GenerateRequest list;
   if (run_.judge.info().can_score) {
     questions = yes_no_questions(selecting ? select_request(templates, messages, principles)
-                                           : judge_request(templates, messages, trace_.reply, principles));
+                                           : judge_request(templates, messages, reply_, principles));
   } else {
     list = user_request(selecting ? select_list_request(templates, messages, principles)
-                                  : judge_list_request(templates, messages, trace_.reply, principles),
+                                  : judge_list_request(templates, messages, reply_, principles),
                         run_.options.list_max_tokens, 0.0, key(kind, round));
   }
   co_return co_await answer(kind, round, std::move(principles), std::move(questions), std::move(list));
@@ -260,15 +259,15 @@ Task<Result<std::vector<Verdict>>> ItemSteps::answer(StepKind kind, int round, P
   const std::string& digest = run_.judge.info().digest;
   const bool scores = run_.judge.info().can_score;
   std::string inputs = scores ? request_digest(questions, digest) : request_digest(list, digest);
-  const Result<const StepRecord*> stored = recall(kind, round, inputs);
+  const Result<const StepRecord*> stored = run_.log.recall(trace_, kind, round, inputs);
   if (!stored) co_return fail(stored.error());
   if (*stored) {
     // The digest of the inputs vouches for the question, not for what the database says was answered.
     std::vector<std::string> asked = ids_of(principles), answered;
     for (const Verdict& verdict : (*stored)->verdicts) answered.push_back(verdict.principle);
     if (asked != answered) {
-      co_return refuse_stored(kind, round, "has verdicts on other principles than it asks about",
-                              "the run database is damaged: give another run folder");
+      co_return run_.log.refuse(trace_, kind, round, "has verdicts on other principles than it asks about",
+                                "the run database is damaged: give another run folder");
     }
     co_return (*stored)->verdicts;
   }
@@ -311,45 +310,15 @@ Task<Result<StepRecord>> ItemSteps::ask_list(StepKind kind, Principles principle
   co_return step;
 }
 
-Result<const StepRecord*> ItemSteps::recall(StepKind kind, int round, const std::string& inputs) {
-  for (const StepRecord& step : trace_.steps) {
-    if (step.kind != kind || step.round != round) continue;
-    if (step.inputs != inputs) {
-      return refuse_stored(kind, round, "was made from other inputs",
-                           "go back to the recipe that began this run, or give another run folder");
-    }
-    ++trace_.repeated;
-    return &step;
-  }
-  return nullptr;
-}
-
-tl::unexpected<Error> ItemSteps::refuse_stored(StepKind kind, int round, const std::string& what, const std::string& hint) {
-  Error error = bad_input("the stored " + std::string(step_name(kind)) + " step of item " + trace_.item.id + " (round " +
-                              std::to_string(round) + ") " + what,
-                          hint)
-                    .value();
-  if (run_.storage) run_.storage = tl::unexpected<Error>(error);
-  return tl::unexpected<Error>(error);
-}
-
 Status ItemSteps::keep(StepRecord step, StepKind kind, int round, std::string inputs, const Principles& principles,
                        const Model& model) {
-  step.item = trace_.item.ordinal;
   step.round = round;
   step.kind = kind;
   step.principles = ids_of(principles);
   step.inputs = std::move(inputs);
   step.seed = run_.options.seed;
   step.model = model.info().digest;
-  step.time_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                     std::chrono::system_clock::now().time_since_epoch())
-                     .count();
-  ++run_.answers;
-  Status stored = run_.store.put(step);
-  if (!stored && run_.storage) run_.storage = stored;
-  trace_.steps.push_back(std::move(step));
-  return stored;
+  return run_.log.keep(trace_, std::move(step));
 }
 
 }  // namespace precept

@@ -8,6 +8,7 @@
 
 #include "precept/core/task.h"
 #include "precept/revise/revise.h"
+#include "precept/store/walk.h"
 
 namespace precept {
 
@@ -19,6 +20,8 @@ struct Judgment {
 class ItemSteps {
  public:
   ItemSteps(ReviseRun& run, ItemTrace& trace) : run_(run), trace_(trace) {}
+
+  const std::string& reply() const { return reply_; }  // draft or latest revision; the final when the item is finished
 
   // The principles to judge by: those that apply, and those of which the answer could not be read.
   // With selection = "random": some at random, without a call.
@@ -53,16 +56,15 @@ class ItemSteps {
   Principles all() const;
   Principles random(int round) const;
   RngKey key(StepKind kind, int round) const;
-  // The stored step, if there is one; an Error when it was made from other inputs.
-  // A stored step that cannot be gone on with ends the run.
-  tl::unexpected<Error> refuse_stored(StepKind kind, int round, const std::string& what, const std::string& hint);
-  Result<const StepRecord*> recall(StepKind kind, int round, const std::string& inputs);
   Status keep(StepRecord step, StepKind kind, int round, std::string inputs, const Principles& principles,
               const Model& model);
 
   ReviseRun& run_;
   ItemTrace& trace_;
-  std::string critique_;
+  std::string reply_, critique_;
 };
+
+// Walks the run's items, its models at work; `stage` names the events.
+Result<WalkResult> walk(ReviseRun& run, const char* stage, const ItemTask& task, const EventSink& events);
 
 }  // namespace precept

@@ -5,7 +5,6 @@
 // true is that paper's loop (a random principle each round, always rewriting).
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +16,7 @@
 #include "precept/model/model.h"
 #include "precept/revise/templates.h"
 #include "precept/store/run_store.h"
+#include "precept/store/walk.h"
 
 namespace precept {
 
@@ -58,36 +58,14 @@ struct ReviseRun {
   const Templates& templates;
   Model& policy;      // drafts, critiques, revises
   Model& judge;       // selects, judges; may be the policy itself
-  RunStore& store;    // every finished step goes here
-  Status storage;     // the first error of the store: ends the run
-  std::int64_t answers = 0;  // steps that models made so far
-};
-
-// One item on its way through the loop.
-struct ItemTrace {
-  RunItem item;
-  std::vector<StepRecord> steps;  // stored ones first (on a resume), then new ones
-  std::string reply;              // draft or latest revision; the final when the item is finished
-  int repeated = 0;               // steps that were found in the store
-  std::optional<Error> limit;     // a ceiling ended it: it stays pending, and later goes on where it is
+  StepLog log;        // every finished step goes here
 };
 
 // Runs one item to its end. A failed request gives Ending::kFailed with its reason.
-Task<ItemTrace> revise_item(ReviseRun& run, RunItem item, std::vector<StepRecord> stored);
+Task<ItemTrace> revise_item(ReviseRun& run, ItemTrace trace);
 
-struct ReviseResult {
-  std::int64_t items = 0;      // finished or tried now
-  std::int64_t failed = 0;     // of those, with a failed request
-  std::int64_t new_steps = 0;  // steps made now
-  std::int64_t stored_steps = 0;  // steps of these items that the store had already
-  std::string first_failure;
-};
-
-// Runs all open items of the store, up to `concurrency` at a time, committing as it goes; emits kProgress (stage "revise",
-// unit "items") for what is committed, and before it the kMetric "calls": answers of models so far. An Error is one of the
-// store, of the options, give_up_after, or kLimit (what was on its way is finished and stored first); failed items are in
-// the result, and the others go on.
-Result<ReviseResult> revise(const Constitution& constitution, const ReviseOptions& options, Model& policy,
+// Walks all open items of the store (precept/store/walk.h: events, errors, what a kill loses) as stage "revise".
+Result<WalkResult> revise(const Constitution& constitution, const ReviseOptions& options, Model& policy,
                             Model& judge, RunStore& store, const EventSink& events);
 
 }  // namespace precept

@@ -1,10 +1,9 @@
-// The loop of one item, in the order of docs/architecture.md. The steps are in item_steps.cpp; who runs
-// thousands of these at once is in revise.cpp.
+// The loop of one item, in the order of docs/architecture.md. The steps are in item_steps.cpp; what runs
+// thousands of these at once is in precept/store/walk.h.
 
 #include <utility>
 
 #include "precept/revise/item_steps.h"
-#include "precept/revise/schedule.h"
 
 namespace precept {
 namespace {
@@ -53,23 +52,10 @@ Task<Result<Ending>> loop(ItemSteps& item, const ReviseOptions& options) {
 
 }  // namespace
 
-Task<ItemTrace> revise_item(ReviseRun& run, RunItem item, std::vector<StepRecord> stored) {
-  ItemTrace trace;
-  trace.item = std::move(item);
-  trace.steps = std::move(stored);
+Task<ItemTrace> revise_item(ReviseRun& run, ItemTrace trace) {
   ItemSteps steps(run, trace);
-  const Result<Ending> ending = co_await loop(steps, run.options);
-  co_return ended(std::move(trace), ending);
-}
-
-ItemTrace ended(ItemTrace trace, const Result<Ending>& ending) {
-  if (!ending && ending.error().kind == ErrorKind::kLimit) {
-    trace.limit = ending.error();
-    return trace;
-  }
-  trace.item.ending = ending ? *ending : Ending::kFailed;
-  trace.item.reason = ending ? std::string() : ending.error().message();
-  return trace;
+  trace.end(co_await loop(steps, run.options));
+  co_return std::move(trace);
 }
 
 }  // namespace precept

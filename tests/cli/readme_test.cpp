@@ -1,5 +1,8 @@
 // The commands of the README do what they say, in their order, with less data.
 
+#include <map>
+#include <regex>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,6 +57,66 @@ TEST_F(Readme, BothLanguagesShowTheSameCommands) {
   const auto scripts = lines_of("README.md", "scripts/");
   EXPECT_EQ(scripts.size(), 2U);
   for (const std::string& script : scripts) EXPECT_EQ(::access((source() / script).c_str(), X_OK), 0) << script;
+}
+
+// All flags of a text.
+std::set<std::string> flags_of(const std::string& text) {
+  std::set<std::string> flags;
+  const std::regex flag(R"((^|[^\w-])(--[a-z][a-z0-9-]*\*?))");
+  for (std::sregex_iterator it(text.begin(), text.end(), flag), end; it != end; ++it) flags.insert((*it)[2]);
+  return flags;
+}
+
+// Every option that either file names is one of the command it is named with, or, named alone, one of some command.
+// `--rl-*` stands for all that begin so.
+TEST_F(Readme, EveryOptionThatIsNamedExists) {
+  std::map<std::string, std::set<std::string>> help;  // by command: "", "train", "train sft"...
+  std::vector<std::string> open = {""};
+  while (!open.empty()) {
+    const std::string command = open.back();
+    open.pop_back();
+    const Ran ran = run((command.empty() ? "" : command + " ") + "--help");
+    ASSERT_EQ(ran.code, 0) << command;
+    help[command] = flags_of(ran.out);
+    const std::size_t at = ran.out.find("Subcommands:\n");
+    std::istringstream lines(at == std::string::npos ? "" : ran.out.substr(at + 13));
+    for (std::string line; std::getline(lines, line) && line.rfind("  ", 0) == 0;) {
+      open.push_back((command.empty() ? "" : command + " ") + line.substr(2, line.find(' ', 2) - 2));
+    }
+  }
+  ASSERT_GT(help.size(), 25u);
+  std::set<std::string> all;
+  for (const auto& [command, flags] : help) all.insert(flags.begin(), flags.end());
+  const auto in = [](const std::set<std::string>& flags, const std::string& flag) {
+    if (flag.back() != '*') return flags.count(flag) > 0;
+    const auto at = flags.lower_bound(flag.substr(0, flag.size() - 1));
+    return at != flags.end() && at->rfind(flag.substr(0, flag.size() - 1), 0) == 0;
+  };
+  for (const char* file : {"README.md", "README.zh-CN.md"}) {
+    const std::string text = slurp(source() / file);
+    std::vector<std::string> spans = lines_of(file, "precept ");
+    const std::regex code("`([^`\n]+)`");
+    for (std::sregex_iterator it(text.begin(), text.end(), code), end; it != end; ++it) spans.push_back((*it)[1]);
+    std::size_t with_a_command = 0, alone = 0;
+    for (const std::string& span : spans) {
+      std::string command;
+      if (span.rfind("precept ", 0) == 0) {
+        std::istringstream words(span.substr(8));
+        for (std::string word; words >> word && help.count(command.empty() ? word : command + " " + word) > 0;) {
+          command += (command.empty() ? "" : " ") + word;
+        }
+        EXPECT_FALSE(command.empty()) << file << ": " << span;
+      }
+      if (!command.empty()) ++with_a_command;
+      if (command.empty() && span.rfind("--", 0) != 0 && span.rfind("train ", 0) != 0) continue;  // of other programs
+      for (const std::string& flag : flags_of(span)) {
+        EXPECT_TRUE(in(command.empty() ? all : help.at(command), flag)) << file << ": " << span << ": " << flag;
+        alone += command.empty();
+      }
+    }
+    EXPECT_GT(with_a_command, 25u) << file;
+    EXPECT_GT(alone, 20u) << file;
+  }
 }
 
 TEST_F(Readme, EveryCommandRuns) {

@@ -59,7 +59,7 @@ std::vector<RunItem> items() {
 struct Labelled {
   std::vector<PairLabel> pairs;
   LabelCounts counts;
-  ReviseResult result;
+  WalkResult result;
 };
 
 Labelled label(const Folder& folder, const LabelOptions& options, Script script = judge_script(), GivenPairs given = {}) {

@@ -60,7 +60,7 @@ class Solve : public ::testing::Test {
   SolveOptions options_;
   std::vector<CodeTask> tasks_ = {task_named("a"), task_named("b")};
   std::vector<std::int64_t> ks_ = {1};
-  Result<SolveResult> result_ = SolveResult{};
+  Result<WalkResult> result_ = WalkResult{};
   std::int64_t calls_ = 0;
 };
 

@@ -6,7 +6,7 @@ namespace precept::testing_loop {
 namespace {
 
 struct Ran {
-  ReviseResult result;
+  WalkResult result;
   RunSummary summary;
   std::vector<StepRecord> steps;  // of the first item
   RunItem first;

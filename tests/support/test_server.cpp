@@ -271,13 +271,14 @@ void TestServer::Impl::reply(Trouble trouble, Rng& rng, const std::string& good,
       response.set_content(garbage(rng), kJson);
       return;
     case Trouble::kNone:
-      if (options.between_parts.count() == 0) {
+      if (options.between_parts.count() == 0 && !options.before_the_end) {
         response.set_content(good, kJson);
         return;
       }
       response.set_chunked_content_provider(kJson, [this, good](std::size_t offset, httplib::DataSink& sink) {
         const std::size_t end = std::min(good.find("\n\n", offset), good.size() - 2) + 2;
         std::this_thread::sleep_for(options.between_parts);
+        if (end == good.size() && options.before_the_end) options.before_the_end();
         if (stopping || !sink.write(good.data() + offset, end - offset)) return false;
         if (end == good.size()) sink.done();
         return true;

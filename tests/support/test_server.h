@@ -51,6 +51,7 @@ struct TestServerOptions {
   std::function<std::vector<std::pair<std::string, double>>(const nlohmann::json& request)> first_tokens{};
   std::string certificate{}, private_key{};  // files in PEM: then it speaks TLS
   std::chrono::milliseconds between_parts{0};  // of an answer that is asked for in parts
+  std::function<void()> before_the_end{};      // called before the last of these parts is written
   bool whole_always = false;          // such a request gets a whole answer
   int threads = 96;                   // connections served at once
   std::vector<std::string> models = {"test"};

@@ -1,7 +1,5 @@
 // A template is hostile input: every limit is an error with a line, and nothing crashes or hangs.
 
-#include <chrono>
-
 #include <gmock/gmock.h>
 
 #include "jinja_render.h"
@@ -85,17 +83,45 @@ TEST(JinjaLimits, OfStepsMemoryOutputAndRange) {
   EXPECT_EQ(rendered("{{ range(1, 2, 0) }}", {}, limits), "error: t:1: range: the step is 0");
 }
 
-// What is slow to search must not stand still: needles that nearly match, large sets to strip.
+// The least number of steps within which it ends.
+std::size_t steps_of(const std::string& source, const ChatInput& input) {
+  std::size_t low = 0, high = TemplateLimits().steps;
+  while (low < high) {
+    TemplateLimits limits;
+    limits.steps = low + (high - low) / 2;
+    const std::string text = rendered(source, input, limits);
+    if (text.find("does not end within") == std::string::npos) {
+      EXPECT_EQ(text.find("error:"), std::string::npos) << text;
+      high = limits.steps;
+    } else {
+      low = limits.steps + 1;
+    }
+  }
+  return high;
+}
+
+// What is slow to search must not stand still: needles that nearly match, large sets to strip. A text of twice the length takes
+// twice the steps, and none takes less than one for 32 bytes: the limit of steps is one of work.
 TEST(JinjaLimits, SearchesEnd) {
-  ChatInput input;
-  input.messages = {{"user", std::string(1 << 20, 'a')}};
-  const auto start = std::chrono::steady_clock::now();
-  const std::string set = "{% set s = messages[0].content %}{% set n = s[:500000] ~ 'b' %}";
+  const auto sized = [](std::size_t bytes) {
+    ChatInput input;
+    input.messages = {{"user", std::string(bytes, 'a')}};
+    return input;
+  };
+  constexpr std::size_t kBytes = 1 << 16;
+  const std::string set = "{% set s = messages[0].content %}{% set n = s[:(s | length) // 2] ~ 'b' %}";
+  const std::size_t begin = steps_of(set, sized(kBytes)), begin_twice = steps_of(set, sized(2 * kBytes));
   for (const char* use : {"{{ n in s }}", "{{ s.count(n) }}", "{{ s.rfind(n) }}", "{{ s.split(n) | length }}", "{{ s.replace(n, '') | length }}",
                           "{{ s.strip(n) | length }}", "{{ s | indent | length }}", "{{ s | tojson | length }}", "{{ s[::-1] | length }}"}) {
-    rendered(set + use, input);
+    const std::size_t once = steps_of(set + use, sized(kBytes)) - begin, twice = steps_of(set + use, sized(2 * kBytes)) - begin_twice;
+    EXPECT_GE(once, kBytes / 32) << use;
+    EXPECT_LE(once, 8 * kBytes) << use;
+    EXPECT_NEAR(static_cast<double>(twice) / static_cast<double>(once), 2, 0.05) << use;
   }
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(60));
+  // A needle that is found at every place, and one search after another: each counts.
+  for (const char* use : {"{{ s.rfind(s[:500000]) }}", "{% for i in range(9999) %}{{ n in s }}{% endfor %}"}) {
+    EXPECT_THAT(rendered(set + use, sized(1 << 20)), HasSubstr("does not end within 20000000 steps")) << use;
+  }
 }
 
 }  // namespace

@@ -1,7 +1,5 @@
 // Splitters written by hand, against their regular expressions.
 
-#include <chrono>
-
 #include <gtest/gtest.h>
 #include <utf8proc.h>
 
@@ -98,12 +96,14 @@ TEST(Regex, MatchesNothingTwiceAndGoesOn) {
   EXPECT_EQ(by_pattern(*Pattern::regex("$", "t"), "a\nb"), (std::vector<std::string>{"a", "\nb"}));
 }
 
+// Where no b comes, the first alternative tries about 2^n ways to be wrong before the second one matches. A million steps are
+// tried, and then the text is left whole.
 TEST(Regex, AHopelessTextEndsSoon) {
-  const auto pattern = Pattern::regex("(a+)+b", "t");
+  const auto pattern = Pattern::regex("(a+)+b|a", "t");
   ASSERT_TRUE(pattern.has_value());
-  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(by_pattern(*pattern, std::string(10, 'a')).size(), 10u);
+  EXPECT_EQ(by_pattern(*pattern, std::string(21, 'a')).size(), 1u);
   EXPECT_EQ(by_pattern(*pattern, std::string(64, 'a')).size(), 1u);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
 
 }  // namespace

@@ -13,14 +13,14 @@ Result<std::unique_ptr<Adapter>> load_adapter(const std::string& name, const std
   if (!targets) return tl::unexpected(targets.error());
   const Result<std::string> digest = peft_digest(folder);
   if (!digest) return tl::unexpected(digest.error());
-  auto adapter = std::make_unique<Adapter>(name, adapted_digest(base_digest, *digest), base, *targets);
-  for (const nn::LoraLayout::Module& m : adapter->layout.modules) {
+  auto own = std::make_unique<Adapter::Loaded>(base, *targets);
+  for (const nn::LoraLayout::Module& m : own->layout.modules) {
     const LoraPair& pair = loaded->pairs[m.index];
-    std::copy(pair.a.begin(), pair.a.end(), adapter->weights.flat.begin() + static_cast<std::ptrdiff_t>(m.a));
-    std::copy(pair.b.begin(), pair.b.end(), adapter->weights.flat.begin() + static_cast<std::ptrdiff_t>(m.b));
+    std::copy(pair.a.begin(), pair.a.end(), own->weights.flat.begin() + static_cast<std::ptrdiff_t>(m.a));
+    std::copy(pair.b.begin(), pair.b.end(), own->weights.flat.begin() + static_cast<std::ptrdiff_t>(m.b));
   }
-  adapter->weights.pack(kernels);
-  return adapter;
+  own->weights.pack(kernels);
+  return std::make_unique<Adapter>(name, adapted_digest(base_digest, *digest), std::move(own));
 }
 
 namespace {

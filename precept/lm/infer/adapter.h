@@ -11,18 +11,25 @@
 
 namespace precept::infer {
 
-// Immutable after loading, and borrowed by whatever computes with it.
+// A and B that were loaded and stay as they are, or a trainer's, which change with its steps. Borrowed by whatever computes with it.
 struct Adapter {
-  Adapter(std::string called, std::string of, const LlamaConfig& config, const std::vector<LoraTarget>& targets)
-      : name(std::move(called)), digest(std::move(of)), layout(config, targets), weights(layout, false) {}
+  struct Loaded {
+    Loaded(const LlamaConfig& config, const std::vector<LoraTarget>& targets) : layout(config, targets), weights(layout, false) {}
+    nn::LoraLayout layout;
+    nn::LoraWeights weights;
+  };
+  Adapter(std::string called, std::string of, std::unique_ptr<Loaded> loaded)
+      : name(std::move(called)), digest(std::move(of)), own(std::move(loaded)), weights(own->weights), layout(weights.layout) {}
+  Adapter(std::string called, const nn::LoraWeights& trained) : name(std::move(called)), weights(trained), layout(weights.layout) {}
   Adapter(const Adapter&) = delete;
   Adapter& operator=(const Adapter&) = delete;
 
   std::string name;
-  std::string digest;        // with its base
+  std::string digest;        // with its base; of a trainer's: none
   std::uint64_t number = 0;  // 1 for the first of an engine; 0 is the base
-  nn::LoraLayout layout;
-  nn::LoraWeights weights;
+  std::unique_ptr<Loaded> own;
+  const nn::LoraWeights& weights;
+  const nn::LoraLayout& layout;
 };
 
 // Reads an adapter in PEFT's format for a base of this shape. Errors are those of load_peft.

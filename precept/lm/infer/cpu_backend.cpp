@@ -200,7 +200,7 @@ void CpuBackend::adapt(Lane& lane, Share rows, std::size_t layer, nn::Product pr
 
 // Factors of the normed rows, h_stride_ apart: this thread's share of them, which all see after the next barrier, or its own
 // copy of all.
-const nn::Lane* CpuBackend::normed(Lane& lane, int thread, const std::vector<float>& weight) {
+const nn::Lane* CpuBackend::normed(Lane& lane, int thread, Weights::Vector weight) {
   const int C = weights_.config.hidden_size;
   const auto eps = static_cast<float>(weights_.config.rms_norm_eps);
   const Share rows = own_norms_ ? Share(rows_, 0, 1) : Share(rows_, thread, team_.threads());

@@ -66,7 +66,7 @@ class CpuBackend : public Backend {
   void lay_out(const std::vector<Segment>& segments);
   void work(int thread);
   // Parts of a layer, each on this thread's share.
-  const nn::Lane* normed(Lane& lane, int thread, const std::vector<float>& weight);
+  const nn::Lane* normed(Lane& lane, int thread, Weights::Vector weight);
   void heads(Lane& lane, int row, int group, std::size_t layer);
   bool shares_attention() const;
   nn::Attention attention(const Task& task, std::size_t layer) const;

@@ -92,6 +92,11 @@ std::size_t Engine::advance(std::chrono::milliseconds) {
   return waiting_generate_.size() + waiting_score_.size() + active_.size() + completions_.size();
 }
 
+void Engine::forget() {
+  PRECEPT_CHECK(active_.empty() && waiting_generate_.empty() && waiting_score_.empty());
+  cache_ = Cache(backend_->blocks());
+}
+
 // Ends what nobody waits for any longer: what is in work at each step, what waits now and then.
 void Engine::look_at_patience() {
   const auto now = std::chrono::steady_clock::now();

@@ -26,6 +26,7 @@
 #include "precept/lm/infer/cache.h"
 #include "precept/lm/infer/job.h"
 #include "precept/lm/infer/sharing.h"
+#include "precept/lm/nn/llama.h"
 #include "precept/text/chat_codec.h"
 
 namespace precept::infer {
@@ -49,6 +50,8 @@ class Engine : public Model {
   void submit(GenerateRequest request, GenerateDone done) override;
   void submit(ScoreRequest request, ScoreDone done) override;
   std::size_t advance(std::chrono::milliseconds wait) override;
+  // After a change of the weights: nothing that was computed with the old ones is used again. Nothing may be in flight.
+  void forget();
 
  private:
   // What one step computes, and of which works.
@@ -115,5 +118,17 @@ inline constexpr const char* kBaseName = "base";
 
 // Opens a checkpoint folder: config.json, safetensors, tokenizer.json, chat.json; or a PEFT adapter's: its base, with it on.
 Result<std::unique_ptr<Model>> open_engine(const std::string& folder, const EngineOptions& options);
+
+// A model in training, all of it borrowed; `adapter` is on it where there is one. Requests are answered with the weights as they
+// are: whoever changes them calls forget() before the next one.
+struct TrainedModel {
+  const nn::Layout& layout;
+  const nn::Weights& weights;
+  const nn::LoraWeights* adapter;
+  const nn::Kernels& kernels;    // that pack the weights
+  std::string tokenizer_folder;  // of `files`, for messages
+};
+// On the CPU, whatever the options say; of them, precision, weights and adapters do not count either. The model has no digest.
+Result<std::unique_ptr<Engine>> open_trained(const TrainedModel& model, TokenizerFiles files, EngineOptions options);
 
 }  // namespace precept::infer

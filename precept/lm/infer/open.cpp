@@ -131,4 +131,21 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
   return std::make_unique<Engine>(std::move(parts), std::move(*backend), options);
 }
 
+Result<std::unique_ptr<Engine>> open_trained(const TrainedModel& model, TokenizerFiles files, EngineOptions options) {
+  const LlamaConfig& config = model.layout.config;
+  if (Status fits = check_vocabulary(files, config, model.tokenizer_folder + "/tokenizer.json"); !fits) return tl::unexpected(fits.error());
+  options.device = "cpu";
+  const int choices = std::min(files.tokenizer.size(), config.vocab_size);
+  EngineParts parts{{}, std::move(files), config.more_eos_token_ids, "", {}, nullptr};
+  parts.info.name = "policy";
+  parts.info.can_score = true;
+  parts.info.context_tokens = config.max_position_embeddings;
+  parts.info.parameters = config.parameters();
+  parts.end_tokens.push_back(config.eos_token_id);
+  if (model.adapter != nullptr) parts.chosen = std::make_unique<Adapter>("policy", *model.adapter);
+  auto backend = open_backend(trained_weights(model.layout, model.weights, model.kernels), options, choices);
+  if (!backend) return tl::unexpected(backend.error());
+  return std::make_unique<Engine>(std::move(parts), std::move(*backend), options);
+}
+
 }  // namespace precept::infer

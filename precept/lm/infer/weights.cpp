@@ -44,20 +44,26 @@ Sources sources_of(const std::vector<HfTensor>& tensors) {
 // Takes tensors out of a checkpoint by name and shape; remembers which, and the first error.
 class Reader {
  public:
-  Reader(const std::string& path, const Sources& sources)
-      : path_(path), sources_(sources) {}
+  // What is read and not mapped is kept in `vectors`.
+  Reader(const std::string& path, const Sources& sources, std::vector<std::vector<float>>& vectors)
+      : path_(path), sources_(sources), vectors_(vectors) {}
 
-  std::vector<float> vector(const std::string& name, int size) {
-    const Source* source = find(name, {size});
-    if (source == nullptr) return {};
-    Matrix row;
-    row.rows = 1;
-    row.cols = size;
-    row.parts = {{1, source->part.tensor}};
-    std::vector<float> values(static_cast<std::size_t>(size));
-    row.row(0, values.data());
-    return values;
+  // Vectors, one behind the other.
+  Weights::Vector vector(const std::vector<std::pair<std::string, int>>& parts) {
+    std::vector<float> values;
+    for (const auto& [name, size] : parts) {
+      const Source* source = find(name, {size});
+      if (source == nullptr) return {};
+      Matrix row;
+      row.rows = 1;
+      row.cols = size;
+      row.parts = {{1, source->part.tensor}};
+      values.resize(values.size() + static_cast<std::size_t>(size));
+      row.row(0, values.data() + (values.size() - static_cast<std::size_t>(size)));
+    }
+    return vectors_.emplace_back(std::move(values));
   }
+  Weights::Vector vector(const std::string& name, int size) { return vector({{name, size}}); }
 
   // Matrices with the same inputs, one under the other.
   Matrix matrix(const std::vector<std::pair<std::string, int>>& parts, int cols) {
@@ -135,6 +141,7 @@ class Reader {
 
   const std::string& path_;
   const Sources& sources_;
+  std::vector<std::vector<float>>& vectors_;
   std::set<std::string> used_;
   std::optional<Error> error_;
 };
@@ -286,7 +293,7 @@ Result<Weights> load_weights(const std::string& path, const std::string& precisi
   const int queries = shape.num_attention_heads * shape.head_dim;
   const int keys = shape.num_key_value_heads * shape.head_dim;
 
-  Reader reader(path, *sources);
+  Reader reader(path, *sources, weights.vectors);
   weights.embed = reader.matrix({{"model.embed_tokens.weight", shape.vocab_size}}, hidden);
   for (int i = 0; i < shape.num_hidden_layers; ++i) {
     const std::string layer = "model.layers." + std::to_string(i) + ".", attention = layer + "self_attn.";
@@ -295,10 +302,7 @@ Result<Weights> load_weights(const std::string& path, const std::string& precisi
     one.post_norm = reader.vector(layer + "post_attention_layernorm.weight", hidden);
     one.qkv = reader.matrix({{attention + "q_proj.weight", queries}, {attention + "k_proj.weight", keys}, {attention + "v_proj.weight", keys}}, hidden);
     if (shape.qkv_bias) {
-      for (const auto& [name, size] : {std::pair{"q_proj", queries}, std::pair{"k_proj", keys}, std::pair{"v_proj", keys}}) {
-        const std::vector<float> part = reader.vector(attention + name + ".bias", size);
-        one.qkv_bias.insert(one.qkv_bias.end(), part.begin(), part.end());
-      }
+      one.qkv_bias = reader.vector({{attention + "q_proj.bias", queries}, {attention + "k_proj.bias", keys}, {attention + "v_proj.bias", keys}});
     }
     if (shape.out_bias) one.out_bias = reader.vector(attention + "o_proj.bias", hidden);
     if (shape.qk_norm) {

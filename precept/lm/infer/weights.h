@@ -3,26 +3,29 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "precept/checkpoint/llama_config.h"
 #include "precept/core/result.h"
 #include "precept/lm/infer/matrix.h"
+#include "precept/lm/nn/llama.h"
 #include "precept/lm/nn/row_kernels.h"
 
 namespace precept::infer {
 
 // Factors are rounded to the precision (bf16 weights are bf16 already; in fp32 bf16 and f16 are widened, which changes no
-// value). q, k and v are one matrix. Immutable after loading.
+// value). q, k and v are one matrix. What is loaded stays as it is; what a trainer owns changes with its steps.
 struct Weights {
   std::int64_t bytes() const;  // of matrices as they lie in memory, packed or mapped
   std::string path;
+  using Vector = std::span<const float>;  // not owned
   struct Layer {
-    std::vector<float> input_norm, post_norm;
+    Vector input_norm, post_norm;
     Matrix qkv, out, gate, up, down;
-    std::vector<float> qkv_bias, out_bias;  // empty where the architecture has none
-    std::vector<float> q_norm, k_norm;      // [head_dim] each; empty likewise
+    Vector qkv_bias, out_bias;  // empty where the architecture has none
+    Vector q_norm, k_norm;      // [head_dim] each; empty likewise
   };
   LlamaConfig config;
   nn::Precision precision = nn::Precision::kFp32;
@@ -31,9 +34,10 @@ struct Weights {
   nn::Uninitialised<nn::Lane> packed;      // all that are packed, one behind the other in the order of a step: together they fill large pages
   nn::Uninitialised<std::int8_t> numbers;  // of all matrices, where they have 8 bits
   std::vector<float> scales;
+  std::vector<std::vector<float>> vectors;  // that were read
   Matrix embed;               // [vocab, hidden], never packed
   std::vector<Layer> layers;
-  std::vector<float> norm;
+  Vector norm;
   Matrix head;  // [vocab, hidden]
 };
 
@@ -51,5 +55,9 @@ enum class Eight { kNo, kYes };
 // packed if all of them take at most `pack_bytes` so; the pages of the file that were read for that are given back.
 // `precision` is "bf16", "fp32", or "auto": bf16 for checkpoints whose matrices are all bf16, else fp32.
 Result<Weights> load_weights(const std::string& path, const std::string& precision, std::int64_t pack_bytes, Eight eight = Eight::kNo);
+
+// Those of a trainer, where they lie: it packs matrices as load_weights() does, so nothing is copied, and what it changes is changed
+// here. Borrowed; packed by these kernels, whose precision is that of the products.
+Weights trained_weights(const nn::Layout& layout, const nn::Weights& weights, const nn::Kernels& kernels);
 
 }  // namespace precept::infer

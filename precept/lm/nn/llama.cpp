@@ -270,7 +270,9 @@ void Pass::Buffers::gate_and_up(const Weights& weights, std::size_t l) {
   float* norm2 = sized(s.norm2_TC, tc);
   k.rmsnorm(t, c, mid, weights.at(layer.post_norm), eps, norm2, sized(s.rstd2_T, std::size_t(t)));
   float* gate_up = sized(s.gate_up_TF2, std::size_t(t) * 2 * f);
-  k.gemm(t, 2 * f, c, norm2, std::size_t(c), 1, weights.forward(layer.gate_up), gate_up, std::size_t(2 * f), false);
+  const bool whole = f % kPanel == 0;  // else gate's last panel is not full, and up is another product
+  k.gemm(t, whole ? 2 * f : f, c, norm2, std::size_t(c), 1, weights.forward(layer.gate_up), gate_up, std::size_t(2 * f), false);
+  if (!whole) k.gemm(t, f, c, norm2, std::size_t(c), 1, weights.forward_up(layer.gate_up, k), gate_up + f, std::size_t(2 * f), false);
   if (lora) lora->forward(l, Product::kGateUp, t, norm2, gate_up, std::size_t(2 * f));
   float* swiglu = sized(s.swiglu_TF, std::size_t(t) * f);
   k.swiglu(t, f, gate_up, swiglu);

@@ -54,8 +54,10 @@ class Weights {
   void pack(const Kernels& kernels, int part = 0, int parts = 1);
   const float* at(std::size_t offset) const { return flat.data() + offset; }
   // Of the matrix at `offset`: for A W^T, and for A W.
-  const float* forward(std::size_t offset) const { return forward_.data() + slot(offset); }
-  const float* backward(std::size_t offset) const { return backward_.data() + slot(offset); }
+  const float* forward(std::size_t offset) const { return forward_.data() + matrix(offset).slot; }
+  const float* backward(std::size_t offset) const { return backward_.data() + matrix(offset).slot; }
+  // For A W^T gate and up are two matrices, each on panels of its own, as the engine reads them: where those of up begin.
+  const float* forward_up(std::size_t gate_up, const Kernels& kernels) const { return forward(gate_up) + part_size(matrix(gate_up), kernels); }
 
   Floats flat;  // as in the layout; the owner's to change
 
@@ -63,8 +65,10 @@ class Weights {
   struct Matrix {
     std::size_t offset, slot;
     int rows, cols;
+    int parts;  // of the rows, one under the other, each on panels of its own
   };
-  std::size_t slot(std::size_t offset) const;
+  static std::size_t part_size(const Matrix& m, const Kernels& kernels);
+  const Matrix& matrix(std::size_t offset) const;
   bool backwards_;
   std::vector<Matrix> matrices_;  // sorted by offset
   Floats forward_, backward_;

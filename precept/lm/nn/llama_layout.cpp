@@ -43,23 +43,31 @@ Layout::Layout(const LlamaConfig& shape) : config(shape) {
   head = config.tie_word_embeddings ? embed : add("lm_head.weight", config.vocab_size, c);
 }
 
+namespace {
+
+// Floats of a packed matrix of n outputs and k inputs; two bf16 values share one.
+std::size_t size_of(const Kernels* kernels, int k, int n) {
+  const std::size_t pair = kernels && kernels == bf16_kernels() ? 2 : 1;
+  return packed_size((std::size_t(k) + pair - 1) / pair, std::size_t(n));
+}
+
+}  // namespace
+
 Weights::Weights(const Layout& layout, const Kernels* kernels, bool backward) : flat(layout.size), backwards_(backward) {
-  const std::size_t pair = kernels && kernels == bf16_kernels() ? 2 : 1;  // values that a packed lane holds
   const LlamaConfig& config = layout.config;
   const int c = config.hidden_size;
   const int heads = config.num_attention_heads * config.head_dim;
   const int wide = heads + 2 * config.num_key_value_heads * config.head_dim;
   std::size_t slots = 0;
-  const auto add = [&](std::size_t offset, int rows, int cols) {
-    matrices_.push_back({offset, slots, rows, cols});
-    slots += std::max(packed_size((std::size_t(cols) + pair - 1) / pair, std::size_t(rows)),
-                      packed_size((std::size_t(rows) + pair - 1) / pair, std::size_t(cols)));
+  const auto add = [&](std::size_t offset, int rows, int cols, int parts = 1) {
+    matrices_.push_back({offset, slots, rows, cols, parts});
+    slots += std::max(size_of(kernels, cols, rows / parts) * std::size_t(parts), size_of(kernels, rows, cols));
   };
   if (layout.head == layout.embed) add(layout.head, config.vocab_size, c);
   for (const Layout::Layer& layer : layout.layers) {
     add(layer.qkv, wide, c);
     add(layer.out, c, heads);
-    add(layer.gate_up, 2 * config.intermediate_size, c);
+    add(layer.gate_up, 2 * config.intermediate_size, c, 2);
     add(layer.down, c, config.intermediate_size);
   }
   if (layout.head != layout.embed) add(layout.head, config.vocab_size, c);
@@ -70,16 +78,22 @@ Weights::Weights(const Layout& layout, const Kernels* kernels, bool backward) : 
 void Weights::pack(const Kernels& kernels, int part, int parts) {
   for (std::size_t i = std::size_t(part); i < matrices_.size(); i += std::size_t(parts)) {
     const Matrix& m = matrices_[i];
-    kernels.pack_cols(m.cols, m.rows, at(m.offset), std::size_t(m.cols), forward_.data() + m.slot);
+    const int rows = m.rows / m.parts;
+    for (int p = 0; p < m.parts; ++p) {
+      const float* from = at(m.offset) + std::size_t(p) * std::size_t(rows) * std::size_t(m.cols);
+      kernels.pack_cols(m.cols, rows, from, std::size_t(m.cols), forward_.data() + m.slot + std::size_t(p) * part_size(m, kernels));
+    }
     if (backwards_) kernels.pack_rows(m.rows, m.cols, at(m.offset), std::size_t(m.cols), backward_.data() + m.slot);
   }
 }
 
-std::size_t Weights::slot(std::size_t offset) const {
+std::size_t Weights::part_size(const Matrix& m, const Kernels& kernels) { return size_of(&kernels, m.cols, m.rows / m.parts); }
+
+const Weights::Matrix& Weights::matrix(std::size_t offset) const {
   const auto found = std::lower_bound(matrices_.begin(), matrices_.end(), offset,
                                       [](const Matrix& m, std::size_t at) { return m.offset < at; });
   PRECEPT_CHECK(found != matrices_.end() && found->offset == offset);
-  return found->slot;
+  return *found;
 }
 
 }  // namespace precept::nn

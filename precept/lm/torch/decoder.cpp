@@ -52,7 +52,7 @@ at::Tensor upload(const float* values, at::IntArrayRef shape, at::ScalarType typ
   return stage.to(at::TensorOptions().dtype(type).device(device), true);
 }
 
-at::Tensor upload(const std::vector<float>& values, at::Device device) {
+at::Tensor upload(Weights::Vector values, at::Device device) {
   if (values.empty()) return {};
   return upload(values.data(), {static_cast<std::int64_t>(values.size())}, at::kFloat, device);
 }

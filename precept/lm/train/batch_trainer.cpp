@@ -39,6 +39,7 @@ void BatchTrainer::add_slices(std::size_t offset, std::size_t size, bool decay) 
 
 void BatchTrainer::freeze(const std::vector<float>& weights) {
   std::copy(weights.begin(), weights.end(), weights_.flat.begin());
+  ++version_;
   const int parts = 4 * threads_;
   share(threads_, parts, [&](int part) { weights_.pack(kernels_, part, parts); });
 }
@@ -53,6 +54,7 @@ void BatchTrainer::take(const std::vector<float>& master) {
 }
 
 void BatchTrainer::pack() {
+  ++version_;
   if (lora_) return lora_->pack(kernels_);
   const int parts = 4 * threads_;
   share(threads_, parts, [&](int part) { weights_.pack(kernels_, part, parts); });

@@ -48,8 +48,11 @@ class BatchTrainer {
   double gradient_norm() const { return std::sqrt(std::accumulate(norms_.begin(), norms_.end(), 0.0)); }
   // One step along the gradient times `scale`.
   void update(AdamW& optimizer, double lr, double scale);
-  // The weights under an adapter.
+  // All weights, or those under an adapter, and the adapter if there is one.
   const nn::Weights& base() const { return weights_; }
+  const nn::LoraWeights* adapter() const { return lora_.get(); }
+  // Another number after every change of either.
+  std::uint64_t version() const { return version_; }
   const nn::Kernels& kernels() const { return kernels_; }
   int threads() const { return threads_; }
   World* world() const { return world_; }
@@ -84,6 +87,7 @@ class BatchTrainer {
   LaneSums sums_;
   std::vector<Slice> slices_;
   std::vector<double> norms_;  // of slices, squared
+  std::uint64_t version_ = 0;
 };
 
 }  // namespace precept

@@ -74,13 +74,13 @@ class Grpo : public Lesson {
     auto reference = reference_of(start);
     if (!reference) return tl::unexpected(reference.error());
     reference_ = std::move(*reference);
-    auto source = reopened_engine(start, "policy");
-    if (!source) return tl::unexpected(source.error());
-    source_ = std::move(*source);
+    auto policy = PolicyEngine::open(start);
+    if (!policy) return tl::unexpected(policy.error());
+    policy_ = std::move(*policy);
     auto files = policy_files(start.options);
     if (!files) return tl::unexpected(files.error());
     files_.emplace(std::move(*files));
-    auto probe = Probe::make(start, reward_, reference_.get());
+    auto probe = Probe::make(start, reward_, reference_.get(), policy_.get());
     if (!probe) return tl::unexpected(probe.error());
     probe_ = std::move(*probe);
     return rehearse(start, longest());
@@ -91,7 +91,7 @@ class Grpo : public Lesson {
   Result<Taught> teach(BatchTrainer& trainer) override {
     Taught taught;
     if (update_ == 0) {
-      if (Status gathered = gather(trainer, taught); !gathered) return tl::unexpected(gathered.error());
+      if (Status gathered = gather(taught); !gathered) return tl::unexpected(gathered.error());
     }
     taught.next = position_;
     if (answers_.empty()) return taught;
@@ -139,10 +139,9 @@ class Grpo : public Lesson {
   }
 
   // Answers to the next prompts, with advantages. Empty when nothing could be scored.
-  Status gather(BatchTrainer& trainer, Taught& taught) {
+  Status gather(Taught& taught) {
     answers_.clear();
     tally_ = {};
-    if (Status taken = source_->take(trainer.weights()); !taken) return taken;
     int groups = 0;
     for (int attempt = 0; attempt < (grpo_.dynamic_sampling ? grpo_.max_resamples : 1); ++attempt) {
       if (position_.epoch >= options_.epochs) break;
@@ -178,7 +177,7 @@ class Grpo : public Lesson {
         requests.push_back(std::move(request));
       }
     }
-    const auto generations = source_->sample(std::move(requests));
+    const auto generations = policy_->sample(std::move(requests));
     if (!generations) return tl::unexpected(generations.error());
     std::vector<Rollout> rollouts;
     for (std::size_t i = 0; i < generations->size(); ++i) {
@@ -260,7 +259,7 @@ class Grpo : public Lesson {
   std::int64_t ordered_ = -1, epoch_of_draw_ = 0;
   std::vector<std::uint32_t> order_;
   std::unique_ptr<FrozenModel> reference_;
-  std::unique_ptr<RolloutSource> source_;
+  std::unique_ptr<PolicyEngine> policy_;
   std::unique_ptr<Probe> probe_;
   std::optional<TokenizerFiles> files_;
   int update_ = 0;                // of those on the answers at hand

@@ -9,17 +9,21 @@ constexpr std::uint32_t kGuardStream = 210;  // RngKey::step of the guards' answ
 
 }  // namespace
 
-Result<std::unique_ptr<Probe>> Probe::make(const LessonStart& start, RewardFunction reward, FrozenModel* reference) {
+Result<std::unique_ptr<Probe>> Probe::make(const LessonStart& start, RewardFunction reward, FrozenModel* reference, PolicyEngine* policy) {
   std::unique_ptr<Probe> probe(new Probe(start.options));
   const GuardOptions& guard = start.options.guard;
   if (!guard.on || guard.prompts.empty()) return probe;
-  auto source = reopened_engine(start, "guarded");
-  if (!source) return tl::unexpected(source.error());
+  if (policy == nullptr) {
+    auto opened = PolicyEngine::open(start);
+    if (!opened) return tl::unexpected(opened.error());
+    probe->own_policy_ = std::move(*opened);
+    policy = probe->own_policy_.get();
+  }
   auto files = policy_files(start.options);
   if (!files) return tl::unexpected(files.error());
   probe->reward_ = std::move(reward);
   probe->reference_ = reference;
-  probe->source_ = std::move(*source);
+  probe->policy_ = policy;
   probe->files_.emplace(std::move(*files));
   return probe;
 }
@@ -34,7 +38,7 @@ Result<std::vector<Generation>> Probe::answers() {
     request.logprobs = true;
     requests.push_back(std::move(request));
   }
-  return source_->sample(std::move(requests));
+  return policy_->sample(std::move(requests));
 }
 
 Status Probe::measure_kl(BatchTrainer& trainer, const std::vector<Generation>& answers, Reading& reading) {
@@ -85,8 +89,7 @@ Status Probe::measure_worth(const std::vector<Rollout>& rollouts, Reading& readi
 }
 
 Result<std::optional<Reading>> Probe::look(BatchTrainer& trainer, std::int64_t step) {
-  if (!source_) return std::optional<Reading>();
-  if (Status taken = source_->take(trainer.weights()); !taken) return tl::unexpected(taken.error());
+  if (policy_ == nullptr) return std::optional<Reading>();
   const auto all = answers();
   if (!all) return tl::unexpected(all.error());
   Reading reading;

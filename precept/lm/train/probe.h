@@ -11,8 +11,9 @@ namespace precept {
 
 class Probe {
  public:
-  // `reward` and `reference` may be absent; borrowed is all but `reward`. Without guard prompts nothing is ever looked at.
-  static Result<std::unique_ptr<Probe>> make(const LessonStart& start, RewardFunction reward, FrozenModel* reference);
+  // `reward`, `reference` and `policy` may be absent (the last one is then opened); borrowed is all but `reward`. Without guard
+  // prompts nothing is ever looked at.
+  static Result<std::unique_ptr<Probe>> make(const LessonStart& start, RewardFunction reward, FrozenModel* reference, PolicyEngine* policy = nullptr);
 
   Result<std::optional<Reading>> look(BatchTrainer& trainer, std::int64_t step);
 
@@ -25,7 +26,8 @@ class Probe {
   const TrainOptions& options_;
   RewardFunction reward_;
   FrozenModel* reference_ = nullptr;
-  std::unique_ptr<RolloutSource> source_;  // null: there are no prompts
+  std::unique_ptr<PolicyEngine> own_policy_;
+  PolicyEngine* policy_ = nullptr;  // null: there are no prompts
   std::optional<TokenizerFiles> files_;
 };
 

@@ -1,94 +1,51 @@
 #include "precept/lm/train/rollout.h"
 
-#include <unistd.h>
-
-#include <atomic>
 #include <chrono>
-#include <filesystem>
-
-#include "precept/checkpoint/peft.h"
-#include "precept/core/io.h"
-#include "precept/lm/infer/engine.h"
-#include "precept/lm/train/lora.h"
 
 namespace precept {
 namespace {
 
-namespace fs = std::filesystem;
-
-class ReopenedEngine : public RolloutSource {
- public:
-  ReopenedEngine(const LessonStart& start, std::string folder) : options_(start.options), subject_(start.subject), folder_(std::move(folder)) {}
-  ~ReopenedEngine() override {
-    engine_.reset();
-    std::error_code ignored;
-    fs::remove_all(folder_, ignored);
-  }
-
-  Status take(const std::vector<float>& weights) override {
-    engine_.reset();
-    const Status written = subject_.lora ? write_adapter(weights)
-                                         : write_checkpoint(folder_, subject_.layout, weights, tokenizer_folder(options_), options_.shard_bytes);
-    if (!written) return written;
-    EngineOptions engine;
-    engine.threads = options_.threads;
-    auto opened = infer::open_engine(folder_, engine);
-    if (!opened) return tl::unexpected(opened.error());
-    engine_ = std::move(*opened);
-    return {};
-  }
-
-  Result<std::vector<Generation>> sample(std::vector<GenerateRequest> requests) override {
-    PRECEPT_CHECK(engine_ != nullptr);
-    std::vector<Generation> out(requests.size());
-    std::optional<Error> first;
-    for (std::size_t i = 0; i < requests.size(); ++i) {
-      engine_->submit(std::move(requests[i]), [&out, &first, i](Result<Generation> answer) {
-        if (answer) {
-          out[i] = std::move(*answer);
-        } else if (!first) {
-          first = answer.error();
-        }
-      });
-    }
-    while (engine_->advance(std::chrono::milliseconds(100)) > 0) {
-    }
-    if (first) return tl::unexpected(*first);
-    return out;
-  }
-
-  static std::string tokenizer_folder(const TrainOptions& options) {
-    return options.tokenizer_folder.empty() ? options.from : options.tokenizer_folder;
-  }
-
- private:
-  Status write_adapter(const std::vector<float>& flat) const {
-    return save_peft(folder_, adapter_of(*subject_.config, *subject_.lora, flat), subject_.layout.config);
-  }
-
-  const TrainOptions& options_;
-  const Subject& subject_;
-  std::string folder_;
-  std::unique_ptr<Model> engine_;
-};
+const std::string& tokenizer_folder(const TrainOptions& options) {
+  return options.tokenizer_folder.empty() ? options.from : options.tokenizer_folder;
+}
 
 }  // namespace
 
-Result<std::unique_ptr<RolloutSource>> reopened_engine(const LessonStart& start, const std::string& name) {
-  const int rank = start.options.world.rank;
-  std::string folder = start.options.state + "/" + name + (rank > 0 ? "-" + std::to_string(rank) : "");
-  if (start.options.state.empty()) {
-    static std::atomic<int> count{0};
-    std::error_code error;
-    const fs::path temporary = fs::temp_directory_path(error);
-    if (error) return failed("there is no folder for temporary files", "set TMPDIR");
-    folder = (temporary / ("precept-policy-" + std::to_string(::getpid()) + "-" + std::to_string(count++))).string();
-  }
-  if (Status made = make_folder(folder); !made) return tl::unexpected(made.error());
-  return std::make_unique<ReopenedEngine>(start, folder);
+Result<std::unique_ptr<PolicyEngine>> PolicyEngine::open(const LessonStart& start) {
+  auto files = policy_files(start.options);
+  if (!files) return tl::unexpected(files.error());
+  const BatchTrainer& trainer = start.trainer;
+  EngineOptions options;
+  options.threads = start.options.threads;
+  const infer::TrainedModel model{start.subject.layout, trainer.base(), trainer.adapter(), trainer.kernels(), tokenizer_folder(start.options)};
+  auto engine = infer::open_trained(model, std::move(*files), options);
+  if (!engine) return tl::unexpected(engine.error());
+  std::unique_ptr<PolicyEngine> policy(new PolicyEngine(trainer));
+  policy->engine_ = std::move(*engine);
+  return policy;
 }
 
-Result<TokenizerFiles> policy_files(const TrainOptions& options) { return load_tokenizer_files(ReopenedEngine::tokenizer_folder(options)); }
+Result<std::vector<Generation>> PolicyEngine::sample(std::vector<GenerateRequest> requests) {
+  if (version_ != trainer_.version()) engine_->forget();
+  version_ = trainer_.version();
+  std::vector<Generation> out(requests.size());
+  std::optional<Error> first;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    engine_->submit(std::move(requests[i]), [&out, &first, i](Result<Generation> answer) {
+      if (answer) {
+        out[i] = std::move(*answer);
+      } else if (!first) {
+        first = answer.error();
+      }
+    });
+  }
+  while (engine_->advance(std::chrono::milliseconds(100)) > 0) {
+  }
+  if (first) return tl::unexpected(*first);
+  return out;
+}
+
+Result<TokenizerFiles> policy_files(const TrainOptions& options) { return load_tokenizer_files(tokenizer_folder(options)); }
 
 Result<TrainExample> rollout_example(const TokenizerFiles& files, const Conversation& prompt, const Generation& answer) {
   auto tokens = files.chat.render(files.tokenizer, prompt, true);

@@ -1,28 +1,34 @@
 #pragma once
 // Answers of the policy while it is trained.
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "precept/lm/infer/engine.h"
 #include "precept/lm/train/course.h"
 #include "precept/text/chat_codec.h"
 
 namespace precept {
 
-// Where answers come from. How the weights get there is its own matter.
-class RolloutSource {
+// The engine on the weights that a trainer has in memory, in the trainer's precision: they are the same bytes, so there is nothing to
+// hand over after a step, and the log-probabilities of its answers are the trainer's to the bit. Not while the trainer computes.
+class PolicyEngine {
  public:
-  virtual ~RolloutSource() = default;
-  // From here on answers are those of these weights: BatchTrainer::weights().
-  virtual Status take(const std::vector<float>& weights) = 0;
-  // In the order of the requests. An Error of one is an Error of all.
-  virtual Result<std::vector<Generation>> sample(std::vector<GenerateRequest> requests) = 0;
-};
+  // The trainer is borrowed. Errors: the tokenizer's files, or a tokenizer of another model.
+  static Result<std::unique_ptr<PolicyEngine>> open(const LessonStart& start);
 
-// The engine, opened anew on a checkpoint of every weights that it takes. The files lie in the folder `name` of the resumable state
-// (where there is none, of one beside temporary files) and go with it; what a kill leaves, the session that resumes takes over.
-Result<std::unique_ptr<RolloutSource>> reopened_engine(const LessonStart& start, const std::string& name);
+  // Answers of the weights as they are now, in the order of the requests. An Error of one is an Error of all.
+  Result<std::vector<Generation>> sample(std::vector<GenerateRequest> requests);
+
+ private:
+  explicit PolicyEngine(const BatchTrainer& trainer) : trainer_(trainer), version_(trainer.version()) {}
+
+  const BatchTrainer& trainer_;
+  std::unique_ptr<infer::Engine> engine_;
+  std::uint64_t version_;  // of the weights that the engine's cache was computed with
+};
 
 // Tokenizer and chat of the checkpoint that a training starts from.
 Result<TokenizerFiles> policy_files(const TrainOptions& options);

@@ -68,6 +68,9 @@ Result<WorldOptions> world_from_environment() {
     const Result<int> port = number("MASTER_PORT", 1, 65535);
     if (!port) return tl::unexpected(port.error());
     world.port = *port;
+    // torchrun then listens there itself, for its own workers' store.
+    const char* agent = std::getenv("TORCHELASTIC_USE_AGENT_STORE");
+    if (agent && std::string_view(agent) == "True") world.port += world.port < 65535 ? 1 : -1;
   }
   return world;
 }

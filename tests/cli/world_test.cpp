@@ -1,5 +1,9 @@
 // Several processes of precept train, as launchers start them: the bits of one, one report, and a clean end when one dies.
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include <nlohmann/json.hpp>
 
 #include "tests/cli/program.h"
@@ -52,6 +56,51 @@ TEST_F(World, GivesTheWeightsOfOneProcessAndOneReport) {
     EXPECT_EQ(slurp(path("other.out")), "");
     std::filesystem::remove(path("other.code"));
   }
+}
+
+// A port that is taken, and the next one free.
+class Agent {
+ public:
+  Agent() {
+    for (int i = 0; i < 100; ++i) {
+      const int port = free_port();
+      fd_ = listen_at(port);
+      const int next = fd_ >= 0 && port < 65535 ? listen_at(port + 1) : -1;
+      if (next >= 0) {
+        ::close(next);
+        port_ = std::to_string(port);
+        return;
+      }
+      if (fd_ >= 0) ::close(fd_);
+    }
+  }
+  ~Agent() { ::close(fd_); }
+  const std::string& port() const { return port_; }
+
+ private:
+  static int listen_at(int port) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM, 0);
+    sockaddr_in at{};
+    at.sin_family = AF_INET;
+    at.sin_port = htons(static_cast<std::uint16_t>(port));
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof at) == 0 && ::listen(fd, 4) == 0) return fd;
+    ::close(fd);
+    return -1;
+  }
+  int fd_ = -1;
+  std::string port_;
+};
+
+// As torchrun starts workers: it listens at MASTER_PORT itself.
+TEST_F(World, LeavesItsPortToTorchrun) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  const Agent agent;
+  ASSERT_FALSE(agent.port().empty());
+  port_ = agent.port();
+  const std::string kept = "TORCHELASTIC_USE_AGENT_STORE=True ";
+  const Ran ran = run(std::string(kCommand) + "m", "( { " + kept + torchrun(1) + " '" + binary_ + "' " + kCommand + "m > /dev/null 2>&1; } & ) && " + kept + torchrun(0));
+  EXPECT_EQ(ran.code, 0) << ran.err;
 }
 
 TEST_F(World, ProcessesOfDifferentCommandsRefuseEachOther) {

@@ -82,8 +82,9 @@ class Policy {
   }
   std::vector<Generation> of_files() const {
     const std::string out = folder_.path() + "/" + std::to_string(optimizer_.step);
-    const Status written = subject_.lora ? save_peft(out, adapter_of(*subject_.config, *subject_.lora, trainer_->weights()), layout_.config)
-                                         : write_checkpoint(out, layout_, trainer_->weights(), options_.from, options_.shard_bytes);
+    const std::vector<float> seen = trainer_->seen(optimizer_.master);
+    const Status written = subject_.lora ? save_peft(out, adapter_of(*subject_.config, *subject_.lora, seen), layout_.config)
+                                         : write_checkpoint(out, layout_, seen, options_.from, options_.shard_bytes);
     EXPECT_TRUE(written) << written.error().message();
     return answers_of(out, options_.precision);
   }

@@ -106,6 +106,46 @@ TEST(ActivationCheckpointing, GivesTheSameBitsWithAnAdapter) {
   }
 }
 
+// Weights without a flat buffer: what products, norms and look-ups see is the same, and so are gradients.
+TEST(WeightsByPieces, GiveTheBitsOfTheFlatBuffer) {
+  const auto examples = random_examples({5, 75, 31, 2});
+  std::vector<Variation> shapes = variations(small());
+  const auto add = [&](const char* name, int hidden, int feed_forward, int vocabulary, bool tied) {
+    shapes.push_back({name, small()});
+    LlamaConfig& c = shapes.back().config;
+    c.hidden_size = hidden;
+    c.intermediate_size = feed_forward;
+    c.vocab_size = vocabulary;
+    c.tie_word_embeddings = tied;
+  };
+  add("untied", 24, 40, 61, false);
+  add("odd", 25, 41, 61, true);  // gate ends in the middle of a pair of rows
+  add("several_pieces", 160, 700, 1101, true);
+  add("several_pieces_untied", 161, 701, 1100, false);
+  for (const nn::Kernels* kernels : tables()) {
+    for (const Variation& shape : shapes) {
+      SCOPED_TRACE(std::string(kernels->name) + " " + shape.name);
+      const Model model(shape.config, *kernels);
+      nn::Weights weights(model.layout, *kernels, true, 3);
+      std::vector<float> values(model.weights.flat.begin(), model.weights.flat.end());
+      values.insert(values.end(), {1.5F, 2.5F, 3.5F});
+      std::size_t next = 0;
+      for (const nn::Weights::Piece& piece : weights.pieces()) {
+        EXPECT_EQ(piece.begin, next) << "the pieces are all there is, in order";
+        next = piece.end;
+        weights.set(piece, values.data() + piece.begin);
+      }
+      EXPECT_EQ(next, values.size());
+      EXPECT_EQ(weights.at(model.layout.size)[2], 3.5F);
+      nn::Pass pass(model.layout, *kernels);
+      Bits gradient(model.layout.size, 0.0F);
+      pass.run(weights, pointers_to(random_examples({9, 30}, 3)), 0.5F, gradient.data());
+      pass.run(weights, pointers_to(examples), 0.5F, gradient.data());
+      EXPECT_TRUE(same_bits(model.gradient(examples, {}), gradient));
+    }
+  }
+}
+
 // One gradient of the derivatives of an objective, by two passes and by one. Some derivatives are 0, of one example all.
 TEST(Objective, InOnePassGivesTheBitsOfTwo) {
   for (const nn::Kernels* kernels : tables()) {

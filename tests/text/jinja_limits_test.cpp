@@ -118,6 +118,7 @@ TEST(JinjaLimits, SearchesEnd) {
     EXPECT_LE(once, 8 * kBytes) << use;
     EXPECT_NEAR(static_cast<double>(twice) / static_cast<double>(once), 2, 0.05) << use;
   }
+  if (HasFailure()) return;  // what is not counted would not end
   // A needle that is found at every place, and one search after another: each counts.
   for (const char* use : {"{{ s.rfind(s[:500000]) }}", "{% for i in range(9999) %}{{ n in s }}{% endfor %}"}) {
     EXPECT_THAT(rendered(set + use, sized(1 << 20)), HasSubstr("does not end within 20000000 steps")) << use;

@@ -45,14 +45,28 @@ struct Layout {
   std::size_t size = 0;
 };
 
-// Weights as the products want them: the flat buffer and packed matrices. Call pack() after each change.
+// Weights as the products want them: packed matrices. Either beside the flat buffer, and pack() is called after each change of it; or
+// set piece by piece, and then of the flat values those alone are kept that are read as they are: embeddings and vectors.
 class Weights {
  public:
   // `kernels`: whose pack() will be called; null: any. `backward`: gradients are wanted too.
   explicit Weights(const Layout& layout, const Kernels* kernels = nullptr, bool backward = true);
   // `part` of `parts`: threads may share the work.
   void pack(const Kernels& kernels, int part = 0, int parts = 1);
-  const float* at(std::size_t offset) const { return flat.data() + offset; }
+
+  // To be set by pieces. `extra`: floats behind the layout.
+  Weights(const Layout& layout, const Kernels& kernels, bool backward, std::size_t extra);
+  struct Piece {
+    std::size_t begin, end;  // of the flat values
+    bool vector;             // no matrix
+    int matrix, row, rows;   // which rows of which packed one; -1: none
+  };
+  const std::vector<Piece>& pieces() const { return pieces_; }  // all, in order
+  // Threads may set different ones.
+  void set(const Piece& piece, const float* values);
+
+  // Of what is kept: with a flat buffer all.
+  const float* at(std::size_t offset) const { return flat.empty() ? kept_.data() + place(offset) : flat.data() + offset; }
   // Of the matrix at `offset`: for A W^T, and for A W.
   const float* forward(std::size_t offset) const { return forward_.data() + matrix(offset).slot; }
   const float* backward(std::size_t offset) const { return backward_.data() + matrix(offset).slot; }
@@ -67,10 +81,20 @@ class Weights {
     int rows, cols;
     int parts;  // of the rows, one under the other, each on panels of its own
   };
+  struct Kept {
+    std::size_t offset, place;
+  };
   static std::size_t part_size(const Matrix& m, const Kernels& kernels);
+  void lay_out(const Layout& layout, const Kernels* kernels);
+  void add_pieces(std::size_t offset, int rows, int cols, int matrix);
+  std::size_t place(std::size_t offset) const;
   const Matrix& matrix(std::size_t offset) const;
+  const Kernels* kernels_;
   bool backwards_;
   std::vector<Matrix> matrices_;  // sorted by offset
+  std::vector<Piece> pieces_;
+  std::vector<Kept> kept_at_;     // sorted by offset
+  Floats kept_;
   Floats forward_, backward_;
 };
 

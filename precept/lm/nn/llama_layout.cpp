@@ -45,15 +45,93 @@ Layout::Layout(const LlamaConfig& shape) : config(shape) {
 
 namespace {
 
-// Floats of a packed matrix of n outputs and k inputs; two bf16 values share one.
+constexpr std::size_t kPieceFloats = 1 << 16;  // about so many: a piece is packed from the cache
+
+// Floats that k values along the sum take in a panel's column: two bf16 values share one.
+std::size_t pair_of(const Kernels* kernels) { return kernels && kernels == bf16_kernels() ? 2 : 1; }
+std::size_t lanes(const Kernels* kernels, int k) { return (std::size_t(k) + pair_of(kernels) - 1) / pair_of(kernels); }
+
+// Floats of a packed matrix of n outputs and k inputs.
 std::size_t size_of(const Kernels* kernels, int k, int n) {
-  const std::size_t pair = kernels && kernels == bf16_kernels() ? 2 : 1;
-  return packed_size((std::size_t(k) + pair - 1) / pair, std::size_t(n));
+  return packed_size(lanes(kernels, k), std::size_t(n));
 }
 
 }  // namespace
 
-Weights::Weights(const Layout& layout, const Kernels* kernels, bool backward) : flat(layout.size), backwards_(backward) {
+Weights::Weights(const Layout& layout, const Kernels* kernels, bool backward) : flat(layout.size), kernels_(kernels), backwards_(backward) {
+  lay_out(layout, kernels);
+}
+
+Weights::Weights(const Layout& layout, const Kernels& kernels, bool backward, std::size_t extra) : kernels_(&kernels), backwards_(backward) {
+  lay_out(layout, &kernels);
+  std::size_t kept = 0;
+  const auto keep = [&](std::size_t offset, std::size_t size) {
+    kept_at_.push_back({offset, kept});
+    kept += size;
+  };
+  std::size_t next = 0;  // matrix; the one before it ends at `end`
+  std::size_t end = 0;
+  for (const Param& param : layout.params) {
+    if (param.offset < end) continue;  // k and v after q, up after gate
+    const bool packed = next < matrices_.size() && matrices_[next].offset == param.offset;
+    if (!packed || param.offset == layout.embed) keep(param.offset, param.size());
+    if (packed) {
+      const Matrix& m = matrices_[next];
+      end = m.offset + std::size_t(m.rows) * std::size_t(m.cols);
+      add_pieces(m.offset, m.rows, m.cols, int(next++));
+    } else {
+      add_pieces(param.offset, param.rows, param.cols, -1);
+    }
+  }
+  if (extra > 0) {
+    keep(layout.size, extra);
+    add_pieces(layout.size, int(extra), 0, -1);
+  }
+  kept_.resize(kept);
+}
+
+// Pieces of a packed matrix are whole panels of a part of it, and begin at an even row, so that none shares a lane with another.
+void Weights::add_pieces(std::size_t offset, int rows, int cols, int matrix) {
+  const auto width = std::size_t(cols ? cols : 1);
+  const int parts = matrix < 0 ? 1 : matrices_[std::size_t(matrix)].parts, part = rows / parts;
+  const int some = std::max(1, int(kPieceFloats / width) / kPanel) * kPanel;
+  const int most = cols == 0 || (parts > 1 && part % 2 != 0) ? rows : some;
+  for (int row = 0; row < rows;) {
+    const int count = most == rows ? rows : std::min(most, part - row % part);
+    const std::size_t begin = offset + std::size_t(row) * width;
+    pieces_.push_back({begin, begin + std::size_t(count) * width, cols == 0, matrix, row, count});
+    row += count;
+  }
+}
+
+void Weights::set(const Piece& piece, const float* values) {
+  const auto kept = std::upper_bound(kept_at_.begin(), kept_at_.end(), piece.begin, [](std::size_t at, const Kept& k) { return at < k.offset; });
+  const bool tied = piece.matrix == 0 && kept_at_.front().offset == matrices_.front().offset;
+  if (piece.matrix < 0 || tied) std::copy_n(values, piece.end - piece.begin, kept_.data() + std::prev(kept)->place + (piece.begin - std::prev(kept)->offset));
+  if (piece.matrix < 0) return;
+  const Matrix& m = matrices_[std::size_t(piece.matrix)];
+  const int part = m.rows / m.parts;
+  const auto cols = std::size_t(m.cols);
+  for (int r = 0; r < piece.rows;) {
+    const int row = (piece.row + r) % part, count = std::min(piece.rows - r, part - row);
+    float* to = forward_.data() + m.slot + std::size_t((piece.row + r) / part) * part_size(m, *kernels_);
+    kernels_->pack_cols(m.cols, count, values + std::size_t(r) * cols, cols, to + std::size_t(row / kPanel) * lanes(kernels_, m.cols) * kPanel);
+    r += count;
+  }
+  if (!backwards_) return;
+  float* to = backward_.data() + m.slot + std::size_t(piece.row) / pair_of(kernels_) * kPanel;
+  for (int col = 0; col < m.cols; col += kPanel, to += lanes(kernels_, m.rows) * kPanel) {
+    kernels_->pack_rows(piece.rows, std::min(kPanel, m.cols - col), values + col, cols, to);
+  }
+}
+
+std::size_t Weights::place(std::size_t offset) const {
+  const auto found = std::lower_bound(kept_at_.begin(), kept_at_.end(), offset, [](const Kept& k, std::size_t at) { return k.offset < at; });
+  PRECEPT_CHECK(found != kept_at_.end() && found->offset == offset);
+  return found->place;
+}
+
+void Weights::lay_out(const Layout& layout, const Kernels* kernels) {
   const LlamaConfig& config = layout.config;
   const int c = config.hidden_size;
   const int heads = config.num_attention_heads * config.head_dim;

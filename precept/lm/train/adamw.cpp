@@ -7,7 +7,7 @@
 namespace precept {
 
 void adamw_update(AdamW& state, std::int64_t step, double lr, double decay, float scale,
-                  const float* gradient, float* rounded, std::size_t begin, std::size_t end) {
+                  const float* gradient, float* __restrict rounded, std::size_t begin, std::size_t end) {
   const auto b1 = static_cast<float>(state.beta1);
   const auto b2 = static_cast<float>(state.beta2);
   const auto keep = static_cast<float>(1.0 - lr * decay);
@@ -15,7 +15,6 @@ void adamw_update(AdamW& state, std::int64_t step, double lr, double decay, floa
   const auto rate = static_cast<float>(lr / (1.0 - std::pow(state.beta1, double(step))));
   const auto correct = static_cast<float>(1.0 / std::sqrt(1.0 - std::pow(state.beta2, double(step))));
   const auto eps = static_cast<float>(state.eps);
-  float* __restrict out = rounded;
   float* __restrict master = state.master.data();
   float* __restrict mean = state.mean.data();
   float* __restrict square = state.square.data();
@@ -24,7 +23,7 @@ void adamw_update(AdamW& state, std::int64_t step, double lr, double decay, floa
     mean[i] = b1 * mean[i] + (1.0F - b1) * g;
     square[i] = b2 * square[i] + (1.0F - b2) * g * g;
     master[i] = master[i] * keep - rate * mean[i] / (std::sqrt(square[i]) * correct + eps);
-    out[i] = round_to_bf16(master[i]);
+    rounded[i - begin] = round_to_bf16(master[i]);
   }
 }
 

@@ -18,7 +18,7 @@ struct AdamW {
 };
 
 // One step on elements [begin, end), which lie in one tensor; `scale` multiplies the gradient
-// (clipping). `step` counts from 1. Writes the masters rounded to bf16 into `rounded`.
+// (clipping). `step` counts from 1. Writes the masters rounded to bf16 into `rounded` (end - begin values).
 void adamw_update(AdamW& state, std::int64_t step, double lr, double decay, float scale,
                   const float* gradient, float* rounded, std::size_t begin, std::size_t end);
 

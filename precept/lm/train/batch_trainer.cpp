@@ -17,47 +17,58 @@ constexpr std::size_t kBlock = 1 << 16;  // elements of one partial norm
 BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head,
                            World* world, bool full_logits)
     : layout_(layout), kernels_(options.precision == "bf16" ? *nn::bf16_kernels() : nn::kernels()), threads_(threads),
-      head_(lora ? lora->size : layout.size), weights_(layout, &kernels_), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr),
+      head_(lora ? lora->size : layout.size), weights_(layout, kernels_, true, lora ? 0 : head), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr),
       world_(world), mine_(world ? World::lanes(world->rank(), world->size(), kLanes) : std::pair{0, kLanes}),
       sums_(head_ + head, mine_.first, mine_.second, threads, !world || world->rank() == 0) {
-  (lora_ ? lora_->flat : weights_.flat).resize(head_ + head);
+  if (lora_) lora_->flat.resize(head_ + head);
   for (int i = 0; i < std::min(threads_, kLanes); ++i) {
     passes_.emplace_back(layout_, kernels_, lora_.get(), nn::PassOptions{.recompute = options.activation_checkpointing, .full_logits = full_logits});
   }
   if (lora) {
-    add_slices(0, lora->size, true);
+    add_slices(0, lora->size);
   } else {
-    for (const nn::Param& param : layout_.params) add_slices(param.offset, param.size(), param.cols != 0);
+    for (const nn::Param& param : layout_.params) add_slices(param.offset, param.size());
   }
-  if (head > 0) add_slices(head_, head, false);
+  if (head > 0) add_slices(head_, head);
   norms_.resize(slices_.size());
 }
 
-void BatchTrainer::add_slices(std::size_t offset, std::size_t size, bool decay) {
-  for (std::size_t at = 0; at < size; at += kBlock) slices_.push_back({offset + at, offset + std::min(at + kBlock, size), decay});
+void BatchTrainer::add_slices(std::size_t offset, std::size_t size) {
+  for (std::size_t at = 0; at < size; at += kBlock) slices_.push_back({offset + at, offset + std::min(at + kBlock, size)});
+}
+
+void BatchTrainer::set_weights(const Make& make) {
+  ++version_;
+  std::vector<nn::Floats> scratch(static_cast<std::size_t>(threads_));
+  const std::vector<nn::Weights::Piece>& pieces = weights_.pieces();
+  share(threads_, static_cast<int>(pieces.size()), [&](int job, int thread) {
+    const nn::Weights::Piece& piece = pieces[static_cast<std::size_t>(job)];
+    nn::Floats& values = scratch[static_cast<std::size_t>(thread)];
+    if (values.size() < piece.end - piece.begin) values.resize(piece.end - piece.begin);
+    make(piece, values.data());
+    weights_.set(piece, values.data());
+  });
 }
 
 void BatchTrainer::freeze(const std::vector<float>& weights) {
-  std::copy(weights.begin(), weights.end(), weights_.flat.begin());
-  ++version_;
-  const int parts = 4 * threads_;
-  share(threads_, parts, [&](int part) { weights_.pack(kernels_, part, parts); });
+  set_weights([&](const nn::Weights::Piece& piece, float* values) { std::copy_n(weights.data() + piece.begin, piece.end - piece.begin, values); });
 }
 
 void BatchTrainer::take(const std::vector<float>& master) {
-  if (lora_) {
-    std::copy(master.begin(), master.end(), lora_->flat.begin());
-  } else {
-    for (std::size_t i = 0; i < master.size(); ++i) weights_.flat[i] = round_to_bf16(master[i]);
+  if (!lora_) {
+    return set_weights([&](const nn::Weights::Piece& piece, float* values) {
+      for (std::size_t i = piece.begin; i < piece.end; ++i) *values++ = round_to_bf16(master[i]);
+    });
   }
-  pack();
+  ++version_;
+  std::copy(master.begin(), master.end(), lora_->flat.begin());
+  lora_->pack(kernels_);
 }
 
-void BatchTrainer::pack() {
-  ++version_;
-  if (lora_) return lora_->pack(kernels_);
-  const int parts = 4 * threads_;
-  share(threads_, parts, [&](int part) { weights_.pack(kernels_, part, parts); });
+std::vector<float> BatchTrainer::seen(std::vector<float> master) const {
+  if (lora_) return master;
+  for (float& weight : master) weight = round_to_bf16(weight);
+  return master;
 }
 
 void BatchTrainer::run_lanes(const LaneWork& work) {
@@ -176,15 +187,22 @@ void BatchTrainer::rehearse(std::size_t longest) {
 
 void BatchTrainer::update(AdamW& optimizer, double lr, double scale) {
   ++optimizer.step;
-  nn::Floats& seen = lora_ ? lora_->flat : weights_.flat;
+  const float* gradient = sums_.sum().data();
+  const auto step = [&](std::size_t begin, std::size_t end, bool decay, float* rounded) {
+    adamw_update(optimizer, optimizer.step, lr, decay ? optimizer.weight_decay : 0.0, float(scale), gradient, rounded, begin, end);
+  };
+  if (!lora_) {
+    return set_weights([&](const nn::Weights::Piece& piece, float* values) { step(piece.begin, piece.end, !piece.vector, values); });
+  }
+  ++version_;
   share(threads_, int(slices_.size()), [&](int job) {
     const Slice& slice = slices_[static_cast<std::size_t>(job)];
-    adamw_update(optimizer, optimizer.step, lr, slice.decay ? optimizer.weight_decay : 0.0, float(scale),
-                 sums_.sum().data(), seen.data(), slice.begin, slice.end);
+    float* values = lora_->flat.data() + slice.begin;
+    step(slice.begin, slice.end, slice.begin < head_, values);
     // Adapters are written in fp32: what the passes see of them is not rounded.
-    if (lora_) std::copy_n(optimizer.master.data() + slice.begin, slice.end - slice.begin, seen.data() + slice.begin);
+    std::copy_n(optimizer.master.data() + slice.begin, slice.end - slice.begin, values);
   });
-  pack();
+  lora_->pack(kernels_);
 }
 
 }  // namespace precept

@@ -56,24 +56,24 @@ class BatchTrainer {
   const nn::Kernels& kernels() const { return kernels_; }
   int threads() const { return threads_; }
   World* world() const { return world_; }
-  // What is trained, as the passes see it.
-  std::vector<float> weights() const { return {trained().begin(), trained().end()}; }
+  // What is trained, as the passes see these masters: an adapter as it is, weights rounded to bf16.
+  std::vector<float> seen(std::vector<float> master) const;
 
  private:
-  // A slice of one tensor, for the optimiser.
+  // A slice of one tensor, for the norm.
   struct Slice {
     std::size_t begin, end;
-    bool decay;
   };
 
   // Runs work(lane, pass, gradient) for this process's lanes; then their sum over all processes is the gradient.
   using LaneWork = std::function<void(std::size_t, nn::Pass&, float*)>;
   void run_lanes(const LaneWork& work);
-  const float* head() const { return trained().data() + head_; }
+  const float* head() const { return lora_ ? lora_->flat.data() + head_ : weights_.at(head_); }
   void measure_norms();
-  void add_slices(std::size_t offset, std::size_t size, bool decay);
-  const nn::Floats& trained() const { return lora_ ? lora_->flat : weights_.flat; }
-  void pack();
+  void add_slices(std::size_t offset, std::size_t size);
+  // Calls make(piece, its values) for every piece of the weights, and packs what it made.
+  using Make = std::function<void(const nn::Weights::Piece&, float*)>;
+  void set_weights(const Make& make);
 
   const nn::Layout& layout_;
   const nn::Kernels& kernels_;

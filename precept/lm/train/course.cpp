@@ -240,7 +240,7 @@ Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course
 
   const int threads = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
   BatchTrainer trainer(options, subject.layout, subject.lora ? &*subject.lora : nullptr, threads, subject.head, world->get());
-  if (subject.lora) trainer.freeze(frozen);
+  if (subject.lora) trainer.freeze(std::exchange(frozen, {}));
   trainer.take(state->optimizer.master);
   Result<std::unique_ptr<Lesson>> lesson = course.begin({options, subject, trainer, state->position});
   if (!lesson) return tl::unexpected(lesson.error());

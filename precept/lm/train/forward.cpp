@@ -98,11 +98,13 @@ std::vector<double> values_of(std::vector<nn::Pass>& passes, const nn::Weights& 
 }
 
 FrozenModel::FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const std::vector<float>& flat, int threads)
-    : layout_(layout), own_(std::make_unique<nn::Weights>(layout, &kernels, false)), weights_(*own_),
+    : layout_(layout), own_(std::make_unique<nn::Weights>(layout, kernels, false, flat.size() - layout.size)), weights_(*own_),
       passes_(passes_for(layout, kernels, threads)) {
-  own_->flat.assign(flat.begin(), flat.end());
-  const int parts = 4 * threads;
-  share(threads, parts, [&](int part) { own_->pack(kernels, part, parts); });
+  const std::vector<nn::Weights::Piece>& pieces = own_->pieces();
+  share(threads, static_cast<int>(pieces.size()), [&](int job) {
+    const nn::Weights::Piece& piece = pieces[static_cast<std::size_t>(job)];
+    own_->set(piece, flat.data() + piece.begin);
+  });
 }
 
 FrozenModel::FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const nn::Weights& base, int threads)

@@ -76,8 +76,9 @@ class Steps {
     state_.summary.seconds = seconds_before_ + since(start_);
     if (Status saved = save(); !saved) return tl::unexpected(saved.error());
     report_.progress(state_.used);
-    if (!state_.summary.halted.empty()) trainer_.take(state_.good);
-    return trainer_.weights();
+    if (state_.summary.halted.empty()) return trainer_.seen(std::move(state_.optimizer.master));
+    trainer_.take(state_.good);
+    return trainer_.seen(std::move(state_.good));
   }
 
  private:

@@ -153,7 +153,7 @@ TEST(StepPlanner, RowsOfAnAdapterAreNeighbours) {
   config.hidden_size = config.intermediate_size = config.head_dim = config.vocab_size = 4;
   const auto targets = lora_targets(lora_test::all_targets(1, 1), config);
   ASSERT_TRUE(targets.has_value());
-  const Adapter a("a", "", config, *targets), b("b", "", config, *targets);
+  const Adapter a("a", "", std::make_unique<Adapter::Loaded>(config, *targets)), b("b", "", std::make_unique<Adapter::Loaded>(config, *targets));
   std::vector<Sequence> sequences;
   for (int i = 0; i < 6; ++i) {
     sequences.push_back(sequence(i, 3, 1 + i));

@@ -12,7 +12,7 @@ namespace precept::svg {
 namespace {
 
 constexpr double kWidth = 560, kHeight = 400, kLeft = 62, kRight = 18, kTop = 16, kBottom = 46;
-constexpr double kDot = 6, kLetter = 6.9, kLine = 15;  // radius; a name's mean letter and height
+constexpr double kDot = 6, kLetter = 7.6, kLine = 15;  // radius; a name's mean letter and height
 
 struct Box {
   double x0, y0, x1, y1;

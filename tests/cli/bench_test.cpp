@@ -35,6 +35,22 @@ TEST_F(BenchCommandTest, ACrowdIsAnsweredOrGivenUp) {
   EXPECT_GE(json["answered"].get<int>() + json["given_up_or_late"].get<int>(), 2000);  // as many were in flight
 }
 
+TEST_F(BenchCommandTest, EngineMeasuresEveryLengthForEveryCount) {
+  PRECEPT_SKIP_WITHOUT_ENGINE();
+  const auto json = json_of("engine --shape pocket --sequences 1,3 --prompt 8,40 --tokens 4 --turns 2 --prefill 16 --threads 1");
+  ASSERT_EQ(json["decode"].size(), 4u);
+  for (std::size_t i = 0; i < 4; ++i) {
+    const auto& one = json["decode"][i];
+    EXPECT_EQ(one["sequences"], i < 2 ? 1 : 3);
+    EXPECT_EQ(one["prompt"], i % 2 == 0 ? 8 : 40);
+    EXPECT_NEAR(one["step_ms"].get<double>() * one["tokens_per_s"].get<double>(), 1e3 * one["sequences"].get<double>(), 1e-6 * 1e3);
+  }
+  // The weights once a step, and keys and values of every sequence: 32 more positions of each.
+  const auto mb = [&](std::size_t i) { return json["decode"][i]["step_mb"].get<double>(); };
+  EXPECT_NEAR(mb(3) - mb(2), 3 * (mb(1) - mb(0)), 1e-9);
+  EXPECT_GT(mb(1), mb(0));
+}
+
 TEST_F(BenchCommandTest, LoopSaysHowItemsEnded) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
   const auto json = json_of("loop --items 8");

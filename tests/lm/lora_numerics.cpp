@@ -7,6 +7,7 @@
 #include "precept/lm/nn/llama.h"
 #include "precept/lm/train/adamw.h"
 #include "precept/lm/train/lora.h"
+#include "tests/lm/flat_weights.h"
 #include "tests/lm/lora_support.h"
 #include "tests/lm/train_reference.h"
 
@@ -19,7 +20,6 @@ using nn::Layout;
 using nn::LoraLayout;
 using nn::LoraWeights;
 using nn::Pass;
-using nn::Weights;
 
 LlamaConfig tiny(bool tied = true) {
   LlamaConfig config;
@@ -82,7 +82,7 @@ struct Case {
 
   const nn::Kernels& kernels;
   Layout layout;
-  Weights weights;
+  FlatWeights weights;
   std::vector<LoraTarget> targets;
   LoraLayout lora;
   LoraWeights pairs;
@@ -166,7 +166,7 @@ TEST(LoraGradient, IsThatOfTheWholeMatrixTimesTheOtherFactor) {
     const auto examples = random_examples({120, 75, 31});
     std::vector<float> got(c.lora.size, 0.0F), expected(c.lora.size), whole(c.layout.size, 0.0F);
     Pass(c.layout, c.kernels, &c.pairs).run(c.weights, pointers(examples), 1.0F, got.data());
-    Weights merged(c.layout);
+    FlatWeights merged(c.layout);
     const std::vector<double> exact = c.exact(c.exact_pairs());
     std::copy(exact.begin(), exact.end(), merged.flat.begin());
     merged.pack(c.kernels);

@@ -9,6 +9,7 @@
 #include "precept/lm/train/state.h"
 #include "precept/lm/train/trainer.h"
 #include "tests/lm/engine_support.h"
+#include "tests/lm/flat_weights.h"
 #include "tests/lm/lora_support.h"
 
 namespace precept {
@@ -142,7 +143,7 @@ TEST_F(LoraRun, SaysTheSameMergedAndUnmerged) {
   // In the trainer, on a sentence that was learnt.
   const nn::Layout layout(base_.config);
   const nn::LoraLayout lora(base_.config, *lora_targets(loaded->config, base_.config));
-  nn::Weights weights(layout), whole(layout);
+  FlatWeights weights(layout), whole(layout);
   const auto start = load_weights(o.from, layout), end = load_weights(exact.path(), layout);
   ASSERT_TRUE(start && end);
   std::copy(start->begin(), start->end(), weights.flat.begin());

@@ -12,6 +12,7 @@
 #include "precept/lm/train/state.h"
 #include "precept/text/chat_format.h"
 #include "tests/lm/engine_support.h"
+#include "tests/lm/flat_weights.h"
 #include "tests/support/variations.h"
 
 namespace precept {
@@ -45,7 +46,7 @@ void expect_equal(const LlamaConfig& config, const std::string& precision) {
   const nn::Layout layout(config);
   const Result<std::vector<float>> flat = load_weights(checkpoint.folder.path(), layout);
   ASSERT_TRUE(flat.has_value()) << flat.error().message();
-  nn::Weights weights(layout);
+  FlatWeights weights(layout);
   std::copy(flat->begin(), flat->end(), weights.flat.begin());
   weights.pack(kernels);
   nn::Pass pass(layout, kernels);

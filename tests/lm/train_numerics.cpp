@@ -7,6 +7,7 @@
 #include "precept/core/rng.h"
 #include "precept/lm/nn/llama.h"
 #include "precept/lm/train/adamw.h"
+#include "tests/lm/flat_weights.h"
 #include "tests/lm/train_reference.h"
 
 namespace precept {
@@ -14,7 +15,6 @@ namespace {
 
 using nn::Layout;
 using nn::Pass;
-using nn::Weights;
 
 LlamaConfig tiny(bool tied) {
   LlamaConfig config;
@@ -83,7 +83,7 @@ class TrainNumerics : public testing::TestWithParam<Variation> {};
 
 TEST_P(TrainNumerics, LossIsThatOfAnIndependentModel) {
   const Layout layout(GetParam().config);
-  Weights weights(layout);
+  FlatWeights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
   Pass pass(layout, nn::kernels());
@@ -106,7 +106,7 @@ TEST_P(TrainNumerics, LossIsThatOfAnIndependentModel) {
 
 TEST_P(TrainNumerics, GradientIsThatOfFiniteDifferencesInDouble) {
   const Layout layout(GetParam().config);
-  Weights weights(layout);
+  FlatWeights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
   Pass pass(layout, nn::kernels());
@@ -152,7 +152,7 @@ TEST(TrainLong, WideHeadsAndLongSequencesAreExactToo) {
   config.num_hidden_layers = 1;
   config.max_position_embeddings = 512;
   const Layout layout(config);
-  Weights weights(layout);
+  FlatWeights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
   Pass pass(layout, nn::kernels());
@@ -187,7 +187,7 @@ INSTANTIATE_TEST_SUITE_P(Shapes, TrainNumerics, testing::ValuesIn(shapes()), [](
 
 TEST(TrainBatch, PackingChangesNeitherALossNorAGradient) {
   const Layout layout(tiny(true));
-  Weights weights(layout);
+  FlatWeights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
   Pass pass(layout, nn::kernels());
@@ -208,7 +208,7 @@ TEST(TrainBatch, PackingChangesNeitherALossNorAGradient) {
 
 TEST(TrainBatch, ALogProbabilityHasTheSameBitsWhateverFollows) {
   const Layout layout(tiny(true));
-  Weights weights(layout);
+  FlatWeights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
   Pass pass(layout, nn::kernels());
@@ -224,7 +224,7 @@ TEST(TrainBatch, ALogProbabilityHasTheSameBitsWhateverFollows) {
 
 TEST(TrainBatch, NothingToLearnIsNoLossAndNoGradient) {
   const Layout layout(tiny(true));
-  Weights weights(layout);
+  FlatWeights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
   Pass pass(layout, nn::kernels());
@@ -243,7 +243,7 @@ TEST(TrainKernels, EveryInstructionSetAgreesWithPlainCode) {
   const auto examples = random_examples({5, 75, 31}, 37);
   std::vector<std::vector<float>> gradients;
   for (const nn::Kernels* kernels : {&nn::portable_kernels(), &nn::kernels()}) {
-    Weights weights(layout);
+    FlatWeights weights(layout);
     weights.flat = random_weights(layout);
     weights.pack(*kernels);
     Pass pass(layout, *kernels);
@@ -258,7 +258,7 @@ TEST(TrainKernels, EveryInstructionSetAgreesWithPlainCode) {
 TEST(TrainKernels, Bf16ProductsGiveNearlyTheSameLogProbabilities) {
   if (!nn::bf16_kernels()) GTEST_SKIP() << "this processor has no bf16 products";
   const Layout layout(tiny(false));
-  Weights weights(layout);
+  FlatWeights weights(layout);
   weights.flat = random_weights(layout);
   for (float& w : weights.flat) w = round_to_bf16(w);
   weights.pack(*nn::bf16_kernels());
@@ -283,7 +283,7 @@ TEST(TrainKernels, Bf16ProductsGiveNearlyTheSameGradient) {
   const auto examples = random_examples({5, 75, 31}, 37);
   std::vector<std::vector<float>> gradients;
   for (const nn::Kernels* kernels : {&nn::kernels(), nn::bf16_kernels()}) {
-    Weights weights(layout);
+    FlatWeights weights(layout);
     weights.flat = random_weights(layout);
     for (float& w : weights.flat) w = round_to_bf16(w);
     weights.pack(*kernels);

@@ -81,7 +81,8 @@ std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision preci
   const int queries = c.num_attention_heads * c.head_dim, wide = queries + 2 * c.num_key_value_heads * c.head_dim;
   const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide) + stride_of(precision, c.hidden_size) + 2 * stride_of(precision, queries) +
                           stride_of(precision, c.intermediate_size) + 2 * static_cast<std::size_t>(c.intermediate_size);
-  const std::size_t lane = nn::kAttentionScratch + (1 + kSharedTasks) * nn::attention_parts(c.max_position_embeddings, c.head_dim) + times(kMaxRows, 3 * nn::kPanel);
+  const std::size_t attention = nn::kAttentionScratch + (1 + kSharedTasks) * nn::attention_parts(c.max_position_embeddings, c.head_dim);
+  const std::size_t lane = attention + times(kMaxRows, 3 * nn::kPanel);
   return static_cast<std::int64_t>(sizeof(float) * (row * kMaxRows + times(kLogitRows, c.vocab_size) + lane * static_cast<std::size_t>(threads)));
 }
 

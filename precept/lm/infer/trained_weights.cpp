@@ -44,7 +44,7 @@ Weights trained_weights(const nn::Layout& layout, const nn::Weights& weights, co
     one.qkv = matrix(weights.forward(layer.qkv), wide, hidden);
     one.out = matrix(weights.forward(layer.out), hidden, queries);
     one.gate = matrix(weights.forward(layer.gate_up), c.intermediate_size, hidden);
-    one.up = matrix(weights.forward_up(layer.gate_up, kernels), c.intermediate_size, hidden);
+    one.up = matrix(weights.forward_up(layer.gate_up), c.intermediate_size, hidden);
     one.down = matrix(weights.forward(layer.down), hidden, c.intermediate_size);
     out.layers.push_back(std::move(one));
   }

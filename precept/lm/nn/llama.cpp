@@ -272,7 +272,7 @@ void Pass::Buffers::gate_and_up(const Weights& weights, std::size_t l) {
   float* gate_up = sized(s.gate_up_TF2, std::size_t(t) * 2 * f);
   const bool whole = f % kPanel == 0;  // else gate's last panel is not full, and up is another product
   k.gemm(t, whole ? 2 * f : f, c, norm2, std::size_t(c), 1, weights.forward(layer.gate_up), gate_up, std::size_t(2 * f), false);
-  if (!whole) k.gemm(t, f, c, norm2, std::size_t(c), 1, weights.forward_up(layer.gate_up, k), gate_up + f, std::size_t(2 * f), false);
+  if (!whole) k.gemm(t, f, c, norm2, std::size_t(c), 1, weights.forward_up(layer.gate_up), gate_up + f, std::size_t(2 * f), false);
   if (lora) lora->forward(l, Product::kGateUp, t, norm2, gate_up, std::size_t(2 * f));
   k.swiglu(t, f, gate_up, sized(swiglu_TF, std::size_t(t) * f));
 }

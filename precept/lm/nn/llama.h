@@ -45,17 +45,12 @@ struct Layout {
   std::size_t size = 0;
 };
 
-// Weights as the products want them: packed matrices. Either beside the flat buffer, and pack() is called after each change of it; or
-// set piece by piece, and then of the flat values those alone are kept that are read as they are: embeddings and vectors.
+// Weights as the products want them: packed matrices, set piece by piece. Of the flat values those alone are kept that are read as
+// they are: embeddings and vectors.
 class Weights {
  public:
-  // `kernels`: whose pack() will be called; null: any. `backward`: gradients are wanted too.
-  explicit Weights(const Layout& layout, const Kernels* kernels = nullptr, bool backward = true);
-  // `part` of `parts`: threads may share the work.
-  void pack(const Kernels& kernels, int part = 0, int parts = 1);
-
-  // To be set by pieces. `extra`: floats behind the layout.
-  Weights(const Layout& layout, const Kernels& kernels, bool backward, std::size_t extra);
+  // `kernels` pack them. `backward`: gradients are wanted too. `extra`: floats behind the layout.
+  Weights(const Layout& layout, const Kernels& kernels, bool backward = true, std::size_t extra = 0);
   struct Piece {
     std::size_t begin, end;  // of the flat values
     bool vector;             // no matrix
@@ -65,15 +60,13 @@ class Weights {
   // Threads may set different ones.
   void set(const Piece& piece, const float* values);
 
-  // Of what is kept: with a flat buffer all.
-  const float* at(std::size_t offset) const { return flat.empty() ? kept_.data() + place(offset) : flat.data() + offset; }
+  // Of what is kept, as in the layout.
+  const float* at(std::size_t offset) const { return kept_.data() + place(offset); }
   // Of the matrix at `offset`: for A W^T, and for A W.
   const float* forward(std::size_t offset) const { return forward_.data() + matrix(offset).slot; }
   const float* backward(std::size_t offset) const { return backward_.data() + matrix(offset).slot; }
   // For A W^T gate and up are two matrices, each on panels of its own, as the engine reads them: where those of up begin.
-  const float* forward_up(std::size_t gate_up, const Kernels& kernels) const { return forward(gate_up) + part_size(matrix(gate_up), kernels); }
-
-  Floats flat;  // as in the layout; the owner's to change
+  const float* forward_up(std::size_t gate_up) const { return forward(gate_up) + part_size(matrix(gate_up)); }
 
  private:
   struct Matrix {
@@ -84,12 +77,12 @@ class Weights {
   struct Kept {
     std::size_t offset, place;
   };
-  static std::size_t part_size(const Matrix& m, const Kernels& kernels);
-  void lay_out(const Layout& layout, const Kernels* kernels);
+  std::size_t part_size(const Matrix& m) const;
+  void lay_out(const Layout& layout);
   void add_pieces(std::size_t offset, int rows, int cols, int matrix);
   std::size_t place(std::size_t offset) const;
   const Matrix& matrix(std::size_t offset) const;
-  const Kernels* kernels_;
+  const Kernels& kernels_;
   bool backwards_;
   std::vector<Matrix> matrices_;  // sorted by offset
   std::vector<Piece> pieces_;

@@ -48,22 +48,16 @@ namespace {
 constexpr std::size_t kPieceFloats = 1 << 16;  // about so many: a piece is packed from the cache
 
 // Floats that k values along the sum take in a panel's column: two bf16 values share one.
-std::size_t pair_of(const Kernels* kernels) { return kernels && kernels == bf16_kernels() ? 2 : 1; }
-std::size_t lanes(const Kernels* kernels, int k) { return (std::size_t(k) + pair_of(kernels) - 1) / pair_of(kernels); }
+std::size_t pair_of(const Kernels& kernels) { return &kernels == bf16_kernels() ? 2 : 1; }
+std::size_t lanes(const Kernels& kernels, int k) { return (std::size_t(k) + pair_of(kernels) - 1) / pair_of(kernels); }
 
 // Floats of a packed matrix of n outputs and k inputs.
-std::size_t size_of(const Kernels* kernels, int k, int n) {
-  return packed_size(lanes(kernels, k), std::size_t(n));
-}
+std::size_t size_of(const Kernels& kernels, int k, int n) { return packed_size(lanes(kernels, k), std::size_t(n)); }
 
 }  // namespace
 
-Weights::Weights(const Layout& layout, const Kernels* kernels, bool backward) : flat(layout.size), kernels_(kernels), backwards_(backward) {
-  lay_out(layout, kernels);
-}
-
-Weights::Weights(const Layout& layout, const Kernels& kernels, bool backward, std::size_t extra) : kernels_(&kernels), backwards_(backward) {
-  lay_out(layout, &kernels);
+Weights::Weights(const Layout& layout, const Kernels& kernels, bool backward, std::size_t extra) : kernels_(kernels), backwards_(backward) {
+  lay_out(layout);
   std::size_t kept = 0;
   const auto keep = [&](std::size_t offset, std::size_t size) {
     kept_at_.push_back({offset, kept});
@@ -114,14 +108,14 @@ void Weights::set(const Piece& piece, const float* values) {
   const auto cols = std::size_t(m.cols);
   for (int r = 0; r < piece.rows;) {
     const int row = (piece.row + r) % part, count = std::min(piece.rows - r, part - row);
-    float* to = forward_.data() + m.slot + std::size_t((piece.row + r) / part) * part_size(m, *kernels_);
-    kernels_->pack_cols(m.cols, count, values + std::size_t(r) * cols, cols, to + std::size_t(row / kPanel) * lanes(kernels_, m.cols) * kPanel);
+    float* to = forward_.data() + m.slot + std::size_t((piece.row + r) / part) * part_size(m);
+    kernels_.pack_cols(m.cols, count, values + std::size_t(r) * cols, cols, to + std::size_t(row / kPanel) * lanes(kernels_, m.cols) * kPanel);
     r += count;
   }
   if (!backwards_) return;
   float* to = backward_.data() + m.slot + std::size_t(piece.row) / pair_of(kernels_) * kPanel;
   for (int col = 0; col < m.cols; col += kPanel, to += lanes(kernels_, m.rows) * kPanel) {
-    kernels_->pack_rows(piece.rows, std::min(kPanel, m.cols - col), values + col, cols, to);
+    kernels_.pack_rows(piece.rows, std::min(kPanel, m.cols - col), values + col, cols, to);
   }
 }
 
@@ -131,7 +125,7 @@ std::size_t Weights::place(std::size_t offset) const {
   return found->place;
 }
 
-void Weights::lay_out(const Layout& layout, const Kernels* kernels) {
+void Weights::lay_out(const Layout& layout) {
   const LlamaConfig& config = layout.config;
   const int c = config.hidden_size;
   const int heads = config.num_attention_heads * config.head_dim;
@@ -139,7 +133,7 @@ void Weights::lay_out(const Layout& layout, const Kernels* kernels) {
   std::size_t slots = 0;
   const auto add = [&](std::size_t offset, int rows, int cols, int parts = 1) {
     matrices_.push_back({offset, slots, rows, cols, parts});
-    slots += std::max(size_of(kernels, cols, rows / parts) * std::size_t(parts), size_of(kernels, rows, cols));
+    slots += std::max(size_of(kernels_, cols, rows / parts) * std::size_t(parts), size_of(kernels_, rows, cols));
   };
   if (layout.head == layout.embed) add(layout.head, config.vocab_size, c);
   for (const Layout::Layer& layer : layout.layers) {
@@ -153,19 +147,7 @@ void Weights::lay_out(const Layout& layout, const Kernels* kernels) {
   if (backwards_) backward_.resize(slots);
 }
 
-void Weights::pack(const Kernels& kernels, int part, int parts) {
-  for (std::size_t i = std::size_t(part); i < matrices_.size(); i += std::size_t(parts)) {
-    const Matrix& m = matrices_[i];
-    const int rows = m.rows / m.parts;
-    for (int p = 0; p < m.parts; ++p) {
-      const float* from = at(m.offset) + std::size_t(p) * std::size_t(rows) * std::size_t(m.cols);
-      kernels.pack_cols(m.cols, rows, from, std::size_t(m.cols), forward_.data() + m.slot + std::size_t(p) * part_size(m, kernels));
-    }
-    if (backwards_) kernels.pack_rows(m.rows, m.cols, at(m.offset), std::size_t(m.cols), backward_.data() + m.slot);
-  }
-}
-
-std::size_t Weights::part_size(const Matrix& m, const Kernels& kernels) { return size_of(&kernels, m.cols, m.rows / m.parts); }
+std::size_t Weights::part_size(const Matrix& m) const { return size_of(kernels_, m.cols, m.rows / m.parts); }
 
 const Weights::Matrix& Weights::matrix(std::size_t offset) const {
   const auto found = std::lower_bound(matrices_.begin(), matrices_.end(), offset,

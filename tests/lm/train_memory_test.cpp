@@ -11,6 +11,7 @@
 #include <new>
 
 #include "precept/core/rng.h"
+#include "precept/lm/nn/head.h"
 #include "precept/lm/nn/llama.h"
 #include "precept/lm/train/adamw.h"
 #include "precept/lm/train/batch_trainer.h"
@@ -82,7 +83,7 @@ struct Model {
 bool same_bits(const Bits& a, const Bits& b) { return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0; }
 
 TEST(ActivationCheckpointing, GivesTheSameBitsForEveryDecoder) {
-  const auto examples = random_examples({5, 75, 31, 2});
+  const auto examples = random_examples({5, 75, 31, 2 * nn::kBlockRows + 37, 2});
   for (const nn::Kernels* kernels : tables()) {
     for (const Variation& variation : variations(small())) {
       const Model model(variation.config, *kernels);
@@ -307,18 +308,20 @@ void allow(std::size_t more) {
   ::setrlimit(RLIMIT_AS, &limit);
 }
 
-// In a process of its own, where the longest example has 3,000 tokens: 0 if memory that is too little is found out before the first
-// step, and memory that suffices then suffices for the longest batch.
-int limited(std::size_t before, std::size_t after) {
+constexpr std::size_t kMuch = std::size_t{1} << 30;
+
+// In a process of its own: 0 if memory that is too little is found out before the first step, and memory that suffices then
+// suffices for the longest batch.
+int limited(std::size_t before, std::size_t after, int longest = 3000) {
   const nn::Layout layout(small());
   TrainOptions options;
   options.precision = "fp32";
   BatchTrainer trainer(options, layout, nullptr, 1);
   trainer.take(std::vector<float>(layout.size, 0.01F));
-  const auto examples = random_examples({20, 3000, 900, 700, 10});
+  const auto examples = random_examples({20, longest, 900, 700, 10});
   allow(before);
   try {
-    trainer.rehearse(3000);
+    trainer.rehearse(std::size_t(longest));
   } catch (const std::bad_alloc&) {
     return 1;
   }
@@ -333,9 +336,14 @@ int limited(std::size_t before, std::size_t after) {
 
 TEST(RehearsalDeathTest, FindsOutAtOnceOrNever) {
   if (!std::ifstream("/proc/self/statm")) GTEST_SKIP() << "no /proc";
-  constexpr std::size_t kMuch = std::size_t{1} << 30, kLittle = std::size_t{20} << 20;
-  EXPECT_EXIT(::_exit(limited(kLittle, kMuch)), testing::ExitedWithCode(1), "");  // scores of 3,000 x 3,000 alone take 36 MB
+  constexpr std::size_t kLittle = std::size_t{8} << 20;
+  EXPECT_EXIT(::_exit(limited(kLittle, kMuch)), testing::ExitedWithCode(1), "");  // what 3,000 tokens keep takes 7.6 MB, more lies beside it
   EXPECT_EXIT(::_exit(limited(kMuch, kLittle / 10)), testing::ExitedWithCode(0), "");
+}
+
+TEST(RehearsalDeathTest, ALongRowHoldsNoSquareOfItsLength) {
+  if (!std::ifstream("/proc/self/statm")) GTEST_SKIP() << "no /proc";
+  EXPECT_EXIT(::_exit(limited(std::size_t{64} << 20, kMuch, 6000)), testing::ExitedWithCode(0), "");  // one of floats takes 144 MB
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "precept/core/rng.h"
+#include "precept/lm/nn/head.h"
 #include "precept/lm/nn/llama.h"
 #include "precept/lm/train/adamw.h"
 #include "tests/lm/flat_weights.h"
@@ -143,20 +144,26 @@ TEST_P(TrainNumerics, GradientIsThatOfFiniteDifferencesInDouble) {
   }
 }
 
-// Heads wider than a panel, more tokens than one pass of a product, one key/value head for all.
-TEST(TrainLong, WideHeadsAndLongSequencesAreExactToo) {
+// Heads wider than a panel, several blocks of queries, one key/value head for all; windows within a block and beyond one.
+class TrainLong : public testing::TestWithParam<int> {};
+
+TEST_P(TrainLong, WideHeadsAndLongSequencesAreExactToo) {
   LlamaConfig config = tiny(true);
+  if (GetParam() > 0) {
+    config.architecture = Architecture::kMistral;
+    config.sliding_window = GetParam();
+  }
   config.head_dim = 40;
   config.num_attention_heads = 2;
   config.num_key_value_heads = 1;
   config.num_hidden_layers = 1;
-  config.max_position_embeddings = 512;
+  config.max_position_embeddings = 2048;
   const Layout layout(config);
   FlatWeights weights(layout);
   weights.flat = random_weights(layout);
   weights.pack(nn::kernels());
   Pass pass(layout, nn::kernels());
-  const auto examples = random_examples({290}, 37);
+  const auto examples = random_examples({2 * nn::kBlockRows + 67}, 37);
   const std::vector<double> expected = reference_logprobs(layout, weights.flat, examples[0].tokens);
   const std::vector<float> got = pass.logprobs(weights, examples[0]);
   for (std::size_t i = 1; i < got.size(); ++i) ASSERT_NEAR(got[i], expected[i], 2e-4) << "token " << i;
@@ -182,6 +189,8 @@ TEST(TrainLong, WideHeadsAndLongSequencesAreExactToo) {
     EXPECT_NEAR(gradient[i], slope, 2e-4 * (1 + std::abs(slope))) << param.name;
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Windows, TrainLong, testing::Values(0, 45, nn::kBlockRows + 31));
 
 INSTANTIATE_TEST_SUITE_P(Shapes, TrainNumerics, testing::ValuesIn(shapes()), [](const auto& shape) { return shape.param.name; });
 

@@ -11,13 +11,14 @@ namespace precept::nn {
 
 inline constexpr int kPanel = 32;  // columns of one packed panel
 
-// Floats that a packed K x N matrix takes.
+// Floats that a packed K x N matrix takes at most.
 constexpr std::size_t packed_size(std::size_t k, std::size_t n) {
   return (n + kPanel - 1) / kPanel * kPanel * k;
 }
 
 struct Kernels {
   const char* name;
+  int pair;  // values of a column, neighbours along k, that share one float of a packed matrix
   // Packs B (K x N, leading dimension ldb) into panels of kPanel columns, zero-padded.
   void (*pack_rows)(int k, int n, const float* b, std::size_t ldb, float* packed);
   // Packs the transpose of W (N x K, leading dimension ldw), so that gemm computes A W^T.
@@ -43,6 +44,11 @@ struct Kernels {
   // and sines (dim / 2 each); turn -1 undoes turn 1, and is its gradient too.
   void (*rotate)(int heads, int dim, const float* cosine, const float* sine, float turn, float* row);
 };
+
+// Floats that this table's packed K x N matrix takes. One of K x n is its beginning where n is a multiple of kPanel.
+inline std::size_t packed_size(const Kernels& kernels, int k, int n) {
+  return packed_size(std::size_t((k + kernels.pair - 1) / kernels.pair), std::size_t(n));
+}
 
 const Kernels& kernels();           // the fastest this processor runs
 const Kernels& portable_kernels();  // plain C++, for comparison

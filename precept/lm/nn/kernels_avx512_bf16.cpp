@@ -159,6 +159,7 @@ const Kernels& avx512_bf16_kernels() {
   static const Kernels kTable = [] {
     Kernels table = kAvx512Kernels;
     table.name = "avx512-bf16";
+    table.pair = 2;
     table.pack_rows = pack_rows;
     table.pack_cols = pack_cols;
     table.gemm = gemm;

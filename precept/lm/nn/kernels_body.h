@@ -253,8 +253,7 @@ void rotate(int heads, int dim, const float* cosine, const float* sine, float si
 }  // namespace
 
 extern const Kernels PRECEPT_KERNELS;
-const Kernels PRECEPT_KERNELS = {PRECEPT_KERNELS_NAME, pack_rows,      pack_cols,    gemm,
-                                 rmsnorm,              rmsnorm_back,   swiglu,       swiglu_back,
-                                 causal_softmax,       softmax_back,   rotate};
+const Kernels PRECEPT_KERNELS = {PRECEPT_KERNELS_NAME, 1,      pack_rows,   pack_cols,      gemm,         rmsnorm,
+                                 rmsnorm_back,         swiglu, swiglu_back, causal_softmax, softmax_back, rotate};
 
 }  // namespace precept::nn

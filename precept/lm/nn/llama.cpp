@@ -14,8 +14,7 @@ namespace precept::nn {
 namespace {
 
 struct Span {
-  int begin, length;   // tokens
-  std::size_t stride;  // of its probabilities
+  int begin, length;  // tokens
 };
 
 // What one layer keeps from forward for backward, besides its input. What norms and SwiGLU gave is made again: a third of all, for
@@ -63,7 +62,8 @@ struct Pass::Buffers {
   int angles = 0;
   Floats normed_TC, swiglu_TF;  // of the layer at hand
   Floats final_TC, rstd_T, picked_PC, logits_PV, dlogits_PV, dpicked_PC, dx_TC, dnorm_TC,
-      dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, probabilities_SS, scores, turned;
+      dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, turned;
+  HeadScratch head_scratch;
   std::vector<int> row_P, target_P;
   std::vector<float> weight_P;
   std::vector<float> logp_P;
@@ -96,9 +96,6 @@ struct Pass::Buffers {
   void add_bias_gradient(const float* drows, int width, float* gradient) const;
   void norm_heads(const Weights& weights, std::size_t l);
   void norm_heads_back(const Weights& weights, std::size_t l, float* dqkv, float* gradient);
-  // Calls work(head, span, h, group) for every head of every sequence.
-  template <class Work>
-  void each_head(std::size_t l, const Work& work);
 };
 
 void Pass::Buffers::angles_up_to(int n, const LlamaConfig& config) {
@@ -131,8 +128,7 @@ void Pass::Buffers::lay_out(const std::vector<const TrainExample*>& sequences,
   for (const TrainExample* sequence : sequences) {
     const int length = int(sequence->tokens.size()) - 1;
     if (length < 1) continue;
-    const std::size_t stride = (std::size_t(length) + 15) / 16 * 16;
-    spans.push_back({int(token_T.size()), length, stride});
+    spans.push_back({int(token_T.size()), length});
     for (int i = 0; i < length; ++i) {
       const float weight = sequence->weights[std::size_t(i) + 1];
       if (weight != 0.0F) {
@@ -215,15 +211,6 @@ void Pass::Buffers::norm_heads_back(const Weights& weights, std::size_t l, float
     k.rmsnorm_back(heads, dim, raw, weights.at(layer.q_norm), rstd, dqkv, dheads, norm_gradient(gradient, layer.q_norm));
     k.rmsnorm_back(groups, dim, raw + x, weights.at(layer.k_norm), rstd + heads, dqkv + x, dheads + x, norm_gradient(gradient, layer.k_norm));
     std::memcpy(dqkv, dheads, sizeof(float) * std::size_t(wide));
-  }
-}
-
-template <class Work>
-void Pass::Buffers::each_head(std::size_t l, const Work& work) {
-  const float scale = 1.0F / std::sqrt(float(dim));
-  for (const Span& span : spans) {
-    const Head head{k, span.length, dim, std::size_t(w), scale, layout.config.window(int(l))};
-    for (int h = 0; h < heads; ++h) work(head, span, h, h / (heads / groups));
   }
 }
 
@@ -406,16 +393,15 @@ void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float*
   if (lora) lora->backward(l, Product::kOut, t, s.attended_TX.data(), dx, std::size_t(c), dattended, gradient, turned.data());
   float* dqkv = sized(dqkv_TW, std::size_t(t) * w);
   std::memset(dqkv, 0, sizeof(float) * std::size_t(t) * w);
-  each_head(l, [&](const Head& head, const Span& span, int h, int g) {
-    const float* here = s.qkv_TW.data() + std::size_t(span.begin) * w;
+  for (const Span& span : spans) {
+    const Head head{k, span.length, dim, layout.config.window(int(l)), std::size_t(w), std::size_t(x), head_scratch};
+    const float* rows = s.qkv_TW.data() + std::size_t(span.begin) * w;
     float* drows = dqkv + std::size_t(span.begin) * w;
-    // Computed again: of all layers they would take more memory than all else.
-    float* p_SS = sized(probabilities_SS, std::size_t(span.length) * span.stride);
-    head.probabilities(here + h * dim, here + x + g * dim, p_SS, span.stride, packed);
-    head.backward(here + h * dim, here + x + g * dim, here + x + (groups + g) * dim, p_SS, span.stride,
-                  dattended + std::size_t(span.begin) * x + h * dim, std::size_t(x), drows + h * dim,
-                  drows + x + g * dim, drows + x + (groups + g) * dim, scores, packed);
-  });
+    for (int h = 0; h < heads; ++h) {
+      const int at = h * dim, key = x + h / (heads / groups) * dim, value = key + groups * dim;
+      head.backward(rows + at, rows + key, rows + value, dattended + std::size_t(span.begin) * x + at, drows + at, drows + key, drows + value);
+    }
+  }
   rotate(std::size_t(w), -1.0F, dqkv);
   if (layout.config.qk_norm) norm_heads_back(weights, l, dqkv, gradient);
   if (layout.config.qkv_bias && !lora) add_bias_gradient(dqkv, w, gradient + layer.qkv_bias);

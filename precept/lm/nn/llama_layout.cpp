@@ -47,13 +47,6 @@ namespace {
 
 constexpr std::size_t kPieceFloats = 1 << 16;  // about so many: a piece is packed from the cache
 
-// Floats that k values along the sum take in a panel's column: two bf16 values share one.
-std::size_t pair_of(const Kernels& kernels) { return &kernels == bf16_kernels() ? 2 : 1; }
-std::size_t lanes(const Kernels& kernels, int k) { return (std::size_t(k) + pair_of(kernels) - 1) / pair_of(kernels); }
-
-// Floats of a packed matrix of n outputs and k inputs.
-std::size_t size_of(const Kernels& kernels, int k, int n) { return packed_size(lanes(kernels, k), std::size_t(n)); }
-
 }  // namespace
 
 Weights::Weights(const Layout& layout, const Kernels& kernels, bool backward, std::size_t extra) : kernels_(kernels), backwards_(backward) {
@@ -109,12 +102,12 @@ void Weights::set(const Piece& piece, const float* values) {
   for (int r = 0; r < piece.rows;) {
     const int row = (piece.row + r) % part, count = std::min(piece.rows - r, part - row);
     float* to = forward_.data() + m.slot + std::size_t((piece.row + r) / part) * part_size(m);
-    kernels_.pack_cols(m.cols, count, values + std::size_t(r) * cols, cols, to + std::size_t(row / kPanel) * lanes(kernels_, m.cols) * kPanel);
+    kernels_.pack_cols(m.cols, count, values + std::size_t(r) * cols, cols, to + packed_size(kernels_, m.cols, row));
     r += count;
   }
   if (!backwards_) return;
-  float* to = backward_.data() + m.slot + std::size_t(piece.row) / pair_of(kernels_) * kPanel;
-  for (int col = 0; col < m.cols; col += kPanel, to += lanes(kernels_, m.rows) * kPanel) {
+  float* to = backward_.data() + m.slot + packed_size(kernels_, piece.row, kPanel);
+  for (int col = 0; col < m.cols; col += kPanel, to += packed_size(kernels_, m.rows, kPanel)) {
     kernels_.pack_rows(piece.rows, std::min(kPanel, m.cols - col), values + col, cols, to);
   }
 }
@@ -133,7 +126,7 @@ void Weights::lay_out(const Layout& layout) {
   std::size_t slots = 0;
   const auto add = [&](std::size_t offset, int rows, int cols, int parts = 1) {
     matrices_.push_back({offset, slots, rows, cols, parts});
-    slots += std::max(size_of(kernels_, cols, rows / parts) * std::size_t(parts), size_of(kernels_, rows, cols));
+    slots += std::max(packed_size(kernels_, cols, rows / parts) * std::size_t(parts), packed_size(kernels_, rows, cols));
   };
   if (layout.head == layout.embed) add(layout.head, config.vocab_size, c);
   for (const Layout::Layer& layer : layout.layers) {
@@ -147,7 +140,7 @@ void Weights::lay_out(const Layout& layout) {
   if (backwards_) backward_.resize(slots);
 }
 
-std::size_t Weights::part_size(const Matrix& m) const { return size_of(kernels_, m.cols, m.rows / m.parts); }
+std::size_t Weights::part_size(const Matrix& m) const { return packed_size(kernels_, m.cols, m.rows / m.parts); }
 
 const Weights::Matrix& Weights::matrix(std::size_t offset) const {
   const auto found = std::lower_bound(matrices_.begin(), matrices_.end(), offset,

@@ -6,6 +6,7 @@
 //   bench_train --vocab 128256 --full-logits    memory of a loss that holds all logits and their gradient, as a comparison
 //   RANK=0 WORLD_SIZE=2 taskset -c 0 bench_train --threads 1 & RANK=1 WORLD_SIZE=2 taskset -c 1 bench_train --threads 1
 //                                               two processes that train together; tokens a second are of both
+//   bench_train --threads 2 --lanes 2           two gradients in memory instead of three
 //
 // Work: 6 operations for each parameter that multiplies and each token (the embedding's look-up is none; tied, it is the head).
 // Adapters need no gradient of the frozen matrices: 4 operations for those and 6 for their own; that share is given too, and
@@ -43,7 +44,7 @@ struct Options {
   int vocab = 0;  // 0: the shape's
   bool checkpointing = false, full_logits = false;
   World* world = nullptr;
-  int threads = 0, rows = 8, length = 512, rank = 16;
+  int threads = 0, lanes = TrainOptions().lanes, rows = 8, length = 512, rank = 16;
   double seconds = 20;
   bool json = false;
 };
@@ -82,6 +83,7 @@ class Bench {
   Bench(const Options& options, const LlamaConfig& config) : options_(options), layout_(config) {
     train_.precision = options.precision;
     train_.threads = options.threads;
+    train_.lanes = options.lanes;
     train_.activation_checkpointing = options.checkpointing;
     if (options.train == "lora") {
       train_.lora.on = true;
@@ -158,7 +160,8 @@ int run(Options& options) {
   if (options.vocab > 0) shape->vocab_size = options.vocab;
   const Result<WorldOptions> place = world_from_environment();
   if (!place) return std::fprintf(stderr, "%s\n", place.error().message().c_str()), 2;
-  const Result<std::unique_ptr<World>> world = World::join(*place, "bench");
+  if (place->size > options.lanes) return std::fprintf(stderr, "%d processes need as many --lanes\n", place->size), 2;
+  const Result<std::unique_ptr<World>> world = World::join(*place, fmt::format("bench {}", options.lanes));
   if (!world) return std::fprintf(stderr, "%s\n", world.error().message().c_str()), 3;
   options.world = world->get();
   const Roof before = measure_roof(options.precision, options.threads);
@@ -182,7 +185,7 @@ int run(Options& options) {
   const double work = 6e-9 * (frozen + own) * rate, needed = own > 0 ? 1e-9 * (4 * frozen + 6 * own) * rate : work;
   if (options.json) {
     std::printf("%s\n", nlohmann::ordered_json({{"shape", options.shape}, {"vocab", shape->vocab_size}, {"train", options.train},
-                          {"precision", options.precision}, {"threads", options.threads}, {"processes", place->size}, {"full_logits", options.full_logits},
+                          {"precision", options.precision}, {"threads", options.threads}, {"lanes", options.lanes}, {"processes", place->size}, {"full_logits", options.full_logits},
                           {"activation_checkpointing", options.checkpointing}, {"rows", options.rows},
                           {"length", options.length}, {"parameters", frozen + own}, {"steps", took.size()},
                           {"tokens_per_s", rate}, {"gemm_gflops_before", before.gemm_gflops}, {"gemm_gflops_after", after.gemm_gflops},
@@ -190,9 +193,9 @@ int run(Options& options) {
                           {"first_loss", losses.front()}, {"last_loss", losses.back()}}).dump().c_str());
     return 0;
   }
-  std::printf("%s, shape %s (vocabulary %d, %.1fM parameters multiply), %s, %d threads in %d processes, %d rows of %d tokens a step, %zu steps\n",
+  std::printf("%s, shape %s (vocabulary %d, %.1fM parameters multiply), %s, %d threads in %d processes, %d lanes, %d rows of %d tokens a step, %zu steps\n",
               options.train.c_str(), options.shape.c_str(), shape->vocab_size, 1e-6 * (frozen + own), options.precision.c_str(),
-              options.threads, place->size, options.rows, options.length, took.size());
+              options.threads, place->size, options.lanes, options.rows, options.length, took.size());
   std::printf("roof %.0f and %.0f GFLOP/s before and after; %.0f tokens/s; %.1f%% of the roof by 6 N", before.gemm_gflops,
               after.gemm_gflops, rate, 100 * work / gflops);
   if (own > 0) std::printf(", %.1f%% by the work that an adapter needs", 100 * needed / gflops);
@@ -212,6 +215,7 @@ int main(int argc, char** argv) {
   app.add_flag("--full-logits", options.full_logits, "hold all logits and their gradient");
   app.add_option("--precision", options.precision, "bf16 or fp32")->check(CLI::IsMember({"bf16", "fp32"}));
   app.add_option("--threads", options.threads, "0: all cores");
+  app.add_option("--lanes", options.lanes, "gradients summed apart, then in order")->check(CLI::Range(1, kMaxLanes));
   app.add_option("--rows", options.rows, "rows of a step")->check(CLI::PositiveNumber);
   app.add_option("--length", options.length, "tokens of a row")->check(CLI::PositiveNumber);
   app.add_option("--lora-rank", options.rank)->check(CLI::PositiveNumber);

@@ -40,6 +40,9 @@ void visit_training(TrainCommand& o, Visit visit) {
   visit("clip_norm", t.clip_norm, "global gradient norm; 0: none", between(0, 1e9));
   visit("activation_checkpointing", t.activation_checkpointing,
         "compute each layer again on the way back instead of keeping all of it: less memory, more time", beside());
+  visit("lanes", t.lanes,
+        "gradients of a step that are summed apart, then in order: bounds the threads and processes that have work; fewer take less "
+        "memory (4 bytes a parameter for each of min(lanes, threads + 1)); the last bits of results depend on it", between(1, kMaxLanes));
   visit("lora", t.lora.on, "train a low-rank adapter (PEFT's format) and leave the weights as they are");
   visit("lora_rank", t.lora.rank, "rank of the adapter", between(1, 65536));
   visit("lora_alpha", t.lora.alpha, "the adapter's part is scaled by alpha / rank", above(0, 1e9));

@@ -91,6 +91,8 @@ struct WorldOptions {
 
 struct TrainSummary;
 
+inline constexpr int kMaxLanes = 64;  // of TrainOptions
+
 // AdamW (Loshchilov & Hutter 2019, arXiv 1711.05101) with linear warm-up and cosine decay.
 struct TrainOptions {
   std::string from;              // checkpoint folder to start from; empty: random weights of shape `fresh`
@@ -112,6 +114,10 @@ struct TrainOptions {
   std::string precision = "auto";  // of the products' factors, "bf16" or "fp32"; auto: bf16 where the processor has it
   std::uint64_t seed = 0;        // order of examples, initial weights
   bool activation_checkpointing = false;  // layers are computed again backwards: less memory, a quarter more time, the same bits
+  // Gradients of a step that are summed apart, then added in their order; 1 to kMaxLanes. At most so many threads and processes have work.
+  // A process holds min(lanes, threads + 1) of them, 4 bytes a parameter each; of several processes all but the first hold one for
+  // each of their lanes. The order of the sums, and so the last bits of all results, depends on it.
+  int lanes = 4;
   WorldOptions world;            // how many processes there are changes no bit either
   LoraOptions lora;              // on: `out` becomes an adapter's folder instead of a checkpoint's
   int threads = 0;               // 0: all cores

@@ -50,6 +50,9 @@ TEST_F(RecipeFlag, FlagsOutOfRangeAreRefusedToo) {
   expect_error(run("eval --top-p 0"), 2, "--top-p is 0.0");
   expect_error(run("quickstart --selection all"), 2, "--selection is \"all\"");
   expect_error(run("revise --batch 5000"), 2, "--batch is 5000");
+  for (const char* trainer : {"sft", "dpo", "reward", "grpo"}) {
+    expect_error(run(std::string("train ") + trainer + " --lanes 65"), 2, "--lanes is 65");
+  }
 }
 
 TEST_F(RecipeFlag, RecipesThatShipAreRead) {
@@ -85,7 +88,8 @@ TEST_F(RecipeFlag, TheRecipeOfARunMakesTheSameRun) {
 TEST_F(RecipeFlag, TheRecipesOfTrainingAndEvaluationToo) {
   PRECEPT_SKIP_WITHOUT_ENGINE();
   put("sft.jsonl", "{\"prompt\":\"What is two plus two?\",\"completion\":\"Four.\"}\n");
-  expect_fine("train sft --data sft.jsonl --out one --epochs 3 --lr 0.002 --seed 3 --warmup-share 0.5 --quiet");
+  expect_fine("train sft --data sft.jsonl --out one --epochs 3 --lr 0.002 --seed 3 --warmup-share 0.5 --lanes 2 --quiet");
+  EXPECT_NE(file("one/recipe.toml").find("\nlanes = 2 "), std::string::npos) << file("one/recipe.toml");
   expect_fine("train sft --recipe one/recipe.toml --out two --quiet");
   EXPECT_EQ(file("one/recipe.toml"), file("two/recipe.toml"));
   EXPECT_EQ(file("one/model.safetensors"), file("two/model.safetensors"));

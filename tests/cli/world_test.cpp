@@ -114,7 +114,8 @@ TEST_F(World, AnEnvironmentThatMakesNoSenseIsRefused) {
   expect_error(run(std::string(kCommand) + "m", "RANK=2 WORLD_SIZE=2"), 2, "RANK is \"2\"");
   expect_error(run(std::string(kCommand) + "m", "RANK=0 WORLD_SIZE=two"), 2, "WORLD_SIZE is \"two\"");
   expect_error(run(std::string(kCommand) + "m", "RANK=0"), 2, "RANK but no WORLD_SIZE");
-  expect_error(run(std::string(kCommand) + "m", "RANK=0 WORLD_SIZE=9 MASTER_PORT=" + port_), 2, "9 processes are too many");
+  expect_error(run(std::string(kCommand) + "m", "RANK=0 WORLD_SIZE=9 MASTER_PORT=" + port_), 2, "9 processes are too many for 4 lanes");
+  expect_error(run(std::string(kCommand) + "m --lanes 1", torchrun(0)), 2, "2 processes are too many for 1 lane");
   expect_error(run(std::string(kCommand) + "m", "OMPI_COMM_WORLD_RANK=0 OMPI_COMM_WORLD_SIZE=4 OMPI_COMM_WORLD_LOCAL_SIZE=2"), 2, "several machines");
   // A batch script of Slurm is no step of several tasks.
   const Ran batch = run(std::string(kCommand) + "m", "SLURM_PROCID=0 SLURM_NTASKS=4");

@@ -2,6 +2,7 @@
 // examples that share a row. And the loss never holds all logits.
 #include <gtest/gtest.h>
 
+#include <malloc.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include "precept/lm/nn/llama.h"
 #include "precept/lm/train/adamw.h"
 #include "precept/lm/train/batch_trainer.h"
+#include "precept/lm/train/forward.h"
 #include "precept/lm/train/lora.h"
 #include "precept/lm/train/objective.h"
 #include "tests/lm/flat_weights.h"
@@ -294,6 +296,69 @@ TEST(Accumulation, ThreadsAndCheckpointingChangeNoBit) {
   for (const Bits& other : updated) EXPECT_TRUE(same_bits(other, updated.front()));
 }
 
+// The gradient of a batch, as a first step of AdamW without averages leaves it in `mean`; and how many of its size are held.
+struct Summed {
+  Bits gradient;
+  int held;
+};
+Summed summed(const Model& model, const std::vector<TrainExample>& examples, int lanes, int threads) {
+  TrainOptions options;
+  options.precision = "fp32";
+  options.lanes = lanes;
+  BatchTrainer trainer(options, model.layout, nullptr, threads);
+  AdamW optimizer;
+  optimizer.beta1 = optimizer.beta2 = 0;
+  optimizer.master.assign(model.weights.flat.begin(), model.weights.flat.end());
+  optimizer.mean.assign(model.layout.size, 0.0F);
+  optimizer.square.assign(model.layout.size, 0.0F);
+  trainer.take(optimizer.master);
+  trainer.rehearse(500);
+  trainer.gradient(pointers_to(examples), 1.0F);
+  trainer.update(optimizer, 1e-3, 1.0);
+  return {optimizer.mean, trainer.gradients()};
+}
+
+// However many lanes there are, threads change no bit, and no more gradients are held than those at work and their sum. Another number
+// of lanes is another order of the same sum.
+TEST(Lanes, DecideTheOrderOfSumsAndTheMemoryThatTheyTake) {
+  const Model model(small(), nn::kernels());
+  const auto examples = random_examples({200, 150, 100, 300, 250, 60, 10, 90, 400, 33, 500, 450, 280, 170, 310});
+  const Bits four = summed(model, examples, 4, 1).gradient;
+  for (const int lanes : {1, 2, 3, 8}) {
+    const Bits one = summed(model, examples, lanes, 1).gradient;
+    for (const int threads : {1, 2, 3}) {
+      const Summed again = summed(model, examples, lanes, threads);
+      EXPECT_TRUE(same_bits(again.gradient, one)) << lanes << " lanes, " << threads << " threads";
+      EXPECT_EQ(again.held, std::min(lanes, threads + 1)) << lanes << " lanes, " << threads << " threads";
+    }
+    double difference = 0, size = 0;
+    for (std::size_t i = 0; i < one.size(); ++i) {
+      difference += (double(one[i]) - four[i]) * (double(one[i]) - four[i]);
+      size += double(four[i]) * four[i];
+    }
+    EXPECT_LT(std::sqrt(difference / size), 1e-5) << lanes;
+    EXPECT_GT(difference, 0) << lanes << " lanes sum as four do";
+  }
+}
+
+// Forwards nothing is summed over sequences.
+TEST(FrozenModel, ThreadsChangeNoBit) {
+  const nn::Layout layout(small());
+  const Model model(small(), nn::kernels());
+  Bits flat(model.weights.flat.begin(), model.weights.flat.end());
+  for (int i = 0; i < small().hidden_size; ++i) flat.push_back(0.01F * float(i - 7));
+  const auto examples = random_examples({200, 150, 100, 300, 250, 60, 10, 90, 400, 33, 500});
+  FrozenModel one(layout, nn::kernels(), flat, 1);
+  const auto logprobs = one.logprobs(examples);
+  const auto values = one.values(examples);
+  EXPECT_EQ(std::count(values.begin(), values.end(), 0.0), 0);
+  for (const int threads : {2, 7}) {
+    FrozenModel other(layout, nn::kernels(), flat, threads);
+    EXPECT_EQ(other.logprobs(examples), logprobs) << threads;
+    EXPECT_EQ(other.values(examples), values) << threads;
+  }
+}
+
 // --- memory fails at once or never ---
 
 std::size_t address_space() {
@@ -312,13 +377,15 @@ constexpr std::size_t kMuch = std::size_t{1} << 30;
 
 // In a process of its own: 0 if memory that is too little is found out before the first step, and memory that suffices then
 // suffices for the longest batch.
-int limited(std::size_t before, std::size_t after, int longest = 3000) {
+int limited(int lanes, int threads, std::size_t before, std::size_t after, int longest = 3000) {
+  ::mallopt(M_ARENA_MAX, 1);  // an arena of a thread's own has memory in reserve, which the limit would not see
   const nn::Layout layout(small());
   TrainOptions options;
   options.precision = "fp32";
-  BatchTrainer trainer(options, layout, nullptr, 1);
+  options.lanes = lanes;
+  BatchTrainer trainer(options, layout, nullptr, threads);
   trainer.take(std::vector<float>(layout.size, 0.01F));
-  const auto examples = random_examples({20, longest, 900, 700, 10});
+  const auto examples = random_examples({20, longest, longest, 900, 700, 10});
   allow(before);
   try {
     trainer.rehearse(std::size_t(longest));
@@ -337,13 +404,15 @@ int limited(std::size_t before, std::size_t after, int longest = 3000) {
 TEST(RehearsalDeathTest, FindsOutAtOnceOrNever) {
   if (!std::ifstream("/proc/self/statm")) GTEST_SKIP() << "no /proc";
   constexpr std::size_t kLittle = std::size_t{8} << 20;
-  EXPECT_EXIT(::_exit(limited(kLittle, kMuch)), testing::ExitedWithCode(1), "");  // what 3,000 tokens keep takes 7.6 MB, more lies beside it
-  EXPECT_EXIT(::_exit(limited(kMuch, kLittle / 10)), testing::ExitedWithCode(0), "");
+  EXPECT_EXIT(::_exit(limited(4, 1, kLittle, kMuch)), testing::ExitedWithCode(1), "");  // what 3,000 tokens keep takes 7.6 MB, more lies beside it
+  EXPECT_EXIT(::_exit(limited(4, 1, kMuch, kLittle / 10)), testing::ExitedWithCode(0), "");
+  // Two threads are at work on the longest at once; of one lane, one.
+  for (const int lanes : {2, 1}) EXPECT_EXIT(::_exit(limited(lanes, 2, kMuch, kLittle / 10)), testing::ExitedWithCode(0), "") << lanes;
 }
 
 TEST(RehearsalDeathTest, ALongRowHoldsNoSquareOfItsLength) {
   if (!std::ifstream("/proc/self/statm")) GTEST_SKIP() << "no /proc";
-  EXPECT_EXIT(::_exit(limited(std::size_t{64} << 20, kMuch, 6000)), testing::ExitedWithCode(0), "");  // one of floats takes 144 MB
+  EXPECT_EXIT(::_exit(limited(4, 1, std::size_t{64} << 20, kMuch, 6000)), testing::ExitedWithCode(0), "");  // one of floats takes 144 MB
 }
 
 }  // namespace

@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include <nlohmann/json.hpp>
+
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/io.h"
 #include "precept/core/rng.h"
@@ -159,11 +161,37 @@ TEST_F(TrainRun, RefusesTheStateOfAnotherRun) {
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().what.find("lr was 0.005, now 0.001"), std::string::npos) << refused.error().what;
   EXPECT_EQ(refused.error().kind, ErrorKind::kBadInput);
+  other = o;
+  other.lanes = 2;
+  refused = train(other, copy_task(100), {});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().what.find("lanes was the default, now 2"), std::string::npos) << refused.error().what;
   TrainSet set = copy_task(100);
   set.digest = "other";
   refused = train(o, set, {});
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().what.find("data was \"copy\", now \"other\""), std::string::npos) << refused.error().what;
+}
+
+// What is the default says nothing, so that a state from before lanes were an option is the same as one from after.
+TEST_F(TrainRun, TheStateKnowsLanesOnlyWhereTheyAreNotTheDefault) {
+  const auto run_of = [](const std::string& folder) {
+    const std::string bytes = *read_file(folder + "/train.state");
+    return nlohmann::json::parse(bytes.substr(0, bytes.find('\n')))["run"];
+  };
+  TrainOptions o = options("x");
+  o.state = folder_ + "/state";
+  ASSERT_TRUE(train(o, copy_task(100), {}));
+  EXPECT_FALSE(run_of(o.state).contains("lanes"));
+  o.state = folder_ + "/other";
+  o.lanes = 2;
+  ASSERT_TRUE(train(o, copy_task(100), {}));
+  EXPECT_EQ(run_of(o.state)["lanes"], 2);
+  EXPECT_TRUE(train(o, copy_task(100), {})) << "with the same lanes it goes on";
+  o.lanes = TrainOptions().lanes;
+  const auto refused = train(o, copy_task(100), {});
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().what.find("lanes was 2, now the default"), std::string::npos) << refused.error().what;
 }
 
 TEST_F(TrainRun, RefusesADamagedState) {

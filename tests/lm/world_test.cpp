@@ -8,6 +8,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <thread>
 
 #include "precept/core/rng.h"
@@ -41,18 +42,24 @@ TEST(World, GathersWhatEachOneSays) {
   }
 }
 
-// ((g0 + g1) + g2) + g3, as one process adds them. More floats than a slice holds.
+// ((g0 + g1) + g2) + g3 ..., as one process adds them. More floats than a slice holds. The first process adds its own as they come, on
+// one thread here; those of the others stay apart.
 TEST(World, AddsTheLanesInTheirOrder) {
   constexpr std::size_t kSize = 700'001;
   const auto value = [](int lane, std::size_t i) { return float((i * 2654435761U + std::size_t(lane) * 40503U * (i % 251)) % 1000003U) * 1e-3F; };
-  const auto in_order = [&](std::size_t i) { return ((value(0, i) + value(1, i)) + value(2, i)) + value(3, i); };
-  EXPECT_NE(in_order(1), ((value(0, 1) + value(1, 1)) + value(3, 1)) + value(2, 1)) << "numbers whose order does not matter";
-  for (const int size : {2, 3, 4}) {
-    on_ranks(size, [&](const WorldOptions& options) {
+  const auto in_order = [&](int lanes, std::size_t i) {
+    float sum = value(0, i);
+    for (int lane = 1; lane < lanes; ++lane) sum += value(lane, i);
+    return sum;
+  };
+  EXPECT_NE(in_order(4, 1), ((value(0, 1) + value(1, 1)) + value(3, 1)) + value(2, 1)) << "numbers whose order does not matter";
+  for (const auto& [size, lanes] : {std::pair{2, 4}, {3, 4}, {4, 4}, {2, 2}, {2, 3}, {3, 8}}) {
+    on_ranks(size, [&, size = size, lanes = lanes](const WorldOptions& options) {
       auto world = World::join(options, "a", 20);
       ASSERT_TRUE(world) << world.error().message();
-      const auto [first, end] = World::lanes(options.rank, size, 4);
+      const auto [first, end] = World::lanes(options.rank, size, lanes);
       LaneSums sums(kSize, first, end, 1, options.rank == 0);
+      EXPECT_EQ(sums.buffers(), options.rank == 0 ? std::min(end, 2) : end - first);
       for (int step = 0; step < 2; ++step) {
         sums.begin();
         for (int lane = first; lane < end; ++lane) {
@@ -60,9 +67,9 @@ TEST(World, AddsTheLanesInTheirOrder) {
           for (std::size_t i = 0; i < kSize; ++i) to[i] = value(lane, i);
           sums.give(lane);
         }
-        (*world)->add_in_order(sums, 4);
+        (*world)->add_in_order(sums, lanes);
         for (std::size_t i = 0; i < kSize; i += 1 + i % 3) {
-          ASSERT_EQ(sums.sum()[i], in_order(i)) << i << " of rank " << options.rank << " of " << size;
+          ASSERT_EQ(sums.sum()[i], in_order(lanes, i)) << i << " of rank " << options.rank << " of " << size << ", " << lanes << " lanes";
         }
       }
     });
@@ -141,11 +148,17 @@ class WorldTraining : public testing::Test {
 };
 
 TEST_F(WorldTraining, GivesTheBitsOfOneProcess) {
-  const auto alone = train(options("alone"), set(1), {});
-  ASSERT_TRUE(alone) << alone.error().message();
-  for (const int size : {2, 4}) {
-    on_ranks(size, [&](const WorldOptions& world) {
+  std::set<std::string> digests;
+  for (const auto& [size, lanes] : {std::pair{2, 4}, {4, 4}, {2, 2}, {2, 3}, {2, 8}, {5, 8}}) {
+    SCOPED_TRACE(std::to_string(size) + " processes, " + std::to_string(lanes) + " lanes");
+    TrainOptions one = options("alone");
+    one.lanes = lanes;
+    const auto alone = train(one, set(1), {});
+    ASSERT_TRUE(alone) << alone.error().message();
+    digests.insert(alone->digest);
+    on_ranks(size, [&, size = size, lanes = lanes](const WorldOptions& world) {
       TrainOptions o = options("together" + std::to_string(size));
+      o.lanes = lanes;
       o.world = world;
       const auto summary = train(o, set(1), {});
       ASSERT_TRUE(summary) << summary.error().message();
@@ -155,22 +168,24 @@ TEST_F(WorldTraining, GivesTheBitsOfOneProcess) {
       EXPECT_EQ(summary->digest, world.rank == 0 ? alone->digest : "");  // one writes
     });
   }
+  EXPECT_EQ(digests.size(), 4U) << "each number of lanes has an order of its own";
 }
 
 TEST_F(WorldTraining, PairsTooAreDealtOut) {
   TrainOptions start = options("start");
   ASSERT_TRUE(train(start, set(1), {}));
-  const auto run = [&](const std::string& name, const WorldOptions& world, bool reward) {
+  const auto run = [&](const std::string& name, const WorldOptions& world, bool reward, int lanes) {
     TrainOptions o = options(name);
     o.from = start.out;
+    o.lanes = lanes;
     o.world = world;
     return reward ? train_reward(o, {}, set(2), {}, {}) : train_preferences(o, {}, set(2), {});
   };
-  for (const bool reward : {false, true}) {
-    const auto alone = run("alone", {}, reward);
+  for (const auto& [reward, lanes] : {std::pair{false, 4}, {true, 4}, {false, 3}, {true, 3}}) {
+    const auto alone = run("alone", {}, reward, lanes);
     ASSERT_TRUE(alone) << alone.error().message();
-    on_ranks(2, [&](const WorldOptions& world) {
-      const auto summary = run("together", world, reward);
+    on_ranks(2, [&, reward = reward, lanes = lanes](const WorldOptions& world) {
+      const auto summary = run("together", world, reward, lanes);
       ASSERT_TRUE(summary) << summary.error().message();
       EXPECT_EQ(summary->last_loss, alone->last_loss);
       EXPECT_EQ(summary->digest, world.rank == 0 ? alone->digest : "");
@@ -202,7 +217,31 @@ TEST_F(WorldTraining, RefusesWhatItCannotDo) {
   o.world = {0, 9, "127.0.0.1", 1};
   const auto many = train(o, set(1), {});
   ASSERT_FALSE(many);
-  EXPECT_NE(many.error().what.find("9 processes are too many"), std::string::npos) << many.error().what;
+  EXPECT_EQ(many.error().what, "9 processes are too many for 4 lanes");
+  EXPECT_EQ(many.error().hint, "use up to 4, or more --lanes (up to 64; results depend on it)");
+  o.world.size = 2;
+  o.lanes = 1;
+  const auto two = train(o, set(1), {});
+  ASSERT_FALSE(two);
+  EXPECT_EQ(two.error().what, "2 processes are too many for 1 lane");
+  o.world = {};
+  for (const int lanes : {-1, 0, 65}) {
+    o.lanes = lanes;
+    const auto refused = train(o, set(1), {});
+    ASSERT_FALSE(refused) << lanes;
+    EXPECT_NE(refused.error().what.find("lanes must be between 1 and 64"), std::string::npos) << refused.error().what;
+  }
+}
+
+TEST_F(WorldTraining, RefusesAProcessOfOtherLanes) {
+  on_ranks(2, [&](const WorldOptions& world) {
+    TrainOptions o = options("together");
+    o.world = world;
+    o.lanes = world.rank == 0 ? 4 : 8;
+    const auto refused = train(o, set(1), {});
+    ASSERT_FALSE(refused);
+    EXPECT_NE(refused.error().what.find("other options"), std::string::npos) << refused.error().what;
+  });
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
 #include "precept/lm/train/batch_trainer.h"
 
 #include <algorithm>
-#include <array>
 #include <span>
 
 #include "precept/lm/nn/value_head.h"
@@ -18,10 +17,10 @@ BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout
                            World* world, bool full_logits)
     : layout_(layout), kernels_(options.precision == "bf16" ? *nn::bf16_kernels() : nn::kernels()), threads_(threads),
       head_(lora ? lora->size : layout.size), weights_(layout, kernels_, true, lora ? 0 : head), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr),
-      world_(world), mine_(world ? World::lanes(world->rank(), world->size(), kLanes) : std::pair{0, kLanes}),
+      world_(world), lanes_(options.lanes), mine_(world ? World::lanes(world->rank(), world->size(), lanes_) : std::pair{0, lanes_}),
       sums_(head_ + head, mine_.first, mine_.second, threads, !world || world->rank() == 0) {
   if (lora_) lora_->flat.resize(head_ + head);
-  for (int i = 0; i < std::min(threads_, kLanes); ++i) {
+  for (int i = 0; i < std::min(threads_, mine_.second - mine_.first); ++i) {
     passes_.emplace_back(layout_, kernels_, lora_.get(), nn::PassOptions{.recompute = options.activation_checkpointing, .full_logits = full_logits});
   }
   if (lora) {
@@ -83,7 +82,7 @@ void BatchTrainer::run_lanes(const LaneWork& work) {
     }
     sums_.give(lane);
   });
-  if (world_ && world_->size() > 1) world_->add_in_order(sums_, kLanes);
+  if (world_ && world_->size() > 1) world_->add_in_order(sums_, lanes_);
   measure_norms();
 }
 
@@ -107,8 +106,8 @@ nn::LossSum BatchTrainer::loss_and_gradient(const Batch& batch) {
 }
 
 nn::LossSum BatchTrainer::gradient(const std::vector<const TrainExample*>& examples, float scale) {
-  const Lanes lanes = deal(examples);
-  std::array<nn::LossSum, kLanes> sums;
+  const Lanes lanes = deal(examples, static_cast<std::size_t>(lanes_));
+  std::vector<nn::LossSum> sums(lanes.size());
   run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
     in_chunks(examples, lanes[lane], [&](const auto& chunk, const auto&) {
       const nn::LossSum part = pass.run(weights_, chunk, scale, gradient);
@@ -116,7 +115,7 @@ nn::LossSum BatchTrainer::gradient(const std::vector<const TrainExample*>& examp
       sums[lane].weight += part.weight;
     });
   });
-  from_all(world_, [&](std::size_t lane) { return std::span<nn::LossSum>(&sums[lane], 1); });
+  from_all(world_, sums.size(), [&](std::size_t lane) { return std::span<nn::LossSum>(&sums[lane], 1); });
   nn::LossSum sum;
   for (const nn::LossSum& lane : sums) {
     sum.loss += lane.loss;
@@ -127,7 +126,7 @@ nn::LossSum BatchTrainer::gradient(const std::vector<const TrainExample*>& examp
 
 std::vector<std::vector<float>> BatchTrainer::objective_gradient(const std::vector<TrainExample>& examples, const Derive& derive) {
   const std::vector<const TrainExample*> sequences = pointers_to(examples);
-  const Lanes lanes = deal(sequences);
+  const Lanes lanes = deal(sequences, static_cast<std::size_t>(lanes_));
   std::vector<std::vector<float>> out = zeros_for(sequences);
   run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
     in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
@@ -149,16 +148,16 @@ std::vector<std::vector<float>> BatchTrainer::objective_gradient(const std::vect
 }
 
 std::vector<std::vector<float>> BatchTrainer::logprobs(const std::vector<TrainExample>& examples) {
-  return logprobs_of(passes_, weights_, pointers_to(examples), world_);
+  return logprobs_of(passes_, weights_, pointers_to(examples), static_cast<std::size_t>(lanes_), world_);
 }
 
 std::vector<double> BatchTrainer::values(const std::vector<TrainExample>& examples) {
-  return values_of(passes_, weights_, head(), layout_.config.hidden_size, pointers_to(examples), world_);
+  return values_of(passes_, weights_, head(), layout_.config.hidden_size, pointers_to(examples), static_cast<std::size_t>(lanes_), world_);
 }
 
 void BatchTrainer::value_gradient(const std::vector<TrainExample>& examples, const std::vector<double>& derivatives) {
   const std::vector<const TrainExample*> sequences = pointers_to(examples);
-  const Lanes lanes = deal(sequences);
+  const Lanes lanes = deal(sequences, static_cast<std::size_t>(lanes_));
   run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
     in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
       std::vector<double> d;
@@ -174,8 +173,8 @@ void BatchTrainer::rehearse(std::size_t longest) {
   if (longest + 1 < kChunkTokens) examples.push_back(row(kChunkTokens - longest));
   const std::vector<const TrainExample*> chunk = pointers_to(examples);
   sums_.begin();
-  const int lanes = std::min<int>(mine_.second - mine_.first, static_cast<int>(passes_.size()));
-  share(lanes, lanes, [&](int job) {
+  const int together = static_cast<int>(passes_.size());
+  share(together, together, [&](int job) {
     try {
       passes_[static_cast<std::size_t>(job)].run(weights_, chunk, 1.0F, sums_.take(mine_.first + job));
     } catch (...) {

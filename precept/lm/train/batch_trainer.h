@@ -1,5 +1,6 @@
 #pragma once
-// Loss, gradient and optimiser step of one batch on several threads, and processes. How many there are changes no bit of the result.
+// Loss, gradient and optimiser step of one batch on several threads, and processes. How many there are changes no bit of the result;
+// how many lanes the batch is dealt to (TrainOptions::lanes) does.
 
 #include <cmath>
 #include <functional>
@@ -55,6 +56,8 @@ class BatchTrainer {
   std::uint64_t version() const { return version_; }
   const nn::Kernels& kernels() const { return kernels_; }
   int threads() const { return threads_; }
+  // Gradients that this process holds, of all that is trained each.
+  int gradients() const { return sums_.buffers(); }
   World* world() const { return world_; }
   // What is trained, as the passes see these masters: an adapter as it is, weights rounded to bf16.
   std::vector<float> seen(std::vector<float> master) const;
@@ -82,8 +85,9 @@ class BatchTrainer {
   nn::Weights weights_;
   std::unique_ptr<nn::LoraWeights> lora_;  // where an adapter is trained
   World* world_;
-  std::pair<int, int> mine_;        // lanes
-  std::vector<nn::Pass> passes_;    // one for each thread
+  int lanes_;
+  std::pair<int, int> mine_;        // of the lanes
+  std::vector<nn::Pass> passes_;    // one for each thread that has a lane
   LaneSums sums_;
   std::vector<Slice> slices_;
   std::vector<double> norms_;  // of slices, squared

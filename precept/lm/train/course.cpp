@@ -39,7 +39,11 @@ Status check(const TrainOptions& o, std::uint64_t items) {
   if (o.world.size < 1 || o.world.rank < 0 || o.world.rank >= o.world.size) {
     return bad_input(fmt::format("there is no process {} of {}", o.world.rank, o.world.size));
   }
-  if (o.world.size > kLanes) return bad_input(fmt::format("{} processes are too many", o.world.size), fmt::format("use up to {}", kLanes));
+  if (o.lanes < 1 || o.lanes > kMaxLanes) return bad_input(fmt::format("lanes must be between 1 and {}, not {}", kMaxLanes, o.lanes));
+  if (o.world.size > o.lanes) {
+    return bad_input(fmt::format("{} processes are too many for {} lane{}", o.world.size, o.lanes, o.lanes == 1 ? "" : "s"),
+                     fmt::format("use up to {}, or more --lanes (up to {}; results depend on it)", o.lanes, kMaxLanes));
+  }
   std::error_code error;
   if (!o.tokenizer_folder.empty() && !std::filesystem::is_directory(o.tokenizer_folder, error)) {
     return bad_input("there is no such folder of tokenizer files", "", o.tokenizer_folder);
@@ -185,7 +189,7 @@ Status rehearse(const LessonStart& start, std::size_t longest) {
   } catch (const std::bad_alloc&) {
     return failed(fmt::format("there is not enough memory to train on {} tokens at once (the longest example has {})",
                               std::max(longest, static_cast<std::size_t>(kChunkTokens)), longest),
-                  "--activation-checkpointing, --lora, fewer --threads or a lower --max-tokens take less");
+                  "--activation-checkpointing, --lora, fewer --threads or --lanes, or a lower --max-tokens take less");
   }
   return {};
 }
@@ -193,11 +197,12 @@ Status rehearse(const LessonStart& start, std::size_t longest) {
 Result<std::unique_ptr<FrozenModel>> reference_of(const LessonStart& start) {
   BatchTrainer& trainer = start.trainer;
   const nn::Layout& layout = start.subject.layout;
-  if (start.subject.lora) return std::make_unique<FrozenModel>(layout, trainer.kernels(), trainer.base(), trainer.threads());
+  const int threads = std::min(trainer.threads(), start.options.lanes);  // as the trainer's own
+  if (start.subject.lora) return std::make_unique<FrozenModel>(layout, trainer.kernels(), trainer.base(), threads);
   Result<std::vector<float>> weights = load_weights(start.options.from, layout);
   if (!weights) return tl::unexpected(weights.error());
   for (float& weight : *weights) weight = round_to_bf16(weight);
-  return std::make_unique<FrozenModel>(layout, trainer.kernels(), *weights, trainer.threads());
+  return std::make_unique<FrozenModel>(layout, trainer.kernels(), *weights, threads);
 }
 
 Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course, const EventSink& sink) {

@@ -1,7 +1,6 @@
 #include "precept/lm/train/forward.h"
 
 #include <algorithm>
-#include <array>
 
 #include "precept/lm/nn/value_head.h"
 
@@ -10,7 +9,7 @@ namespace {
 
 std::vector<nn::Pass> passes_for(const nn::Layout& layout, const nn::Kernels& kernels, int threads) {
   std::vector<nn::Pass> passes;
-  for (int i = 0; i < std::min(threads, kLanes); ++i) passes.emplace_back(layout, kernels);
+  for (int i = 0; i < threads; ++i) passes.emplace_back(layout, kernels);
   return passes;
 }
 
@@ -18,7 +17,8 @@ std::vector<nn::Pass> passes_for(const nn::Layout& layout, const nn::Kernels& ke
 template <class Work>
 void on_lanes(std::vector<nn::Pass>& passes, const std::vector<const TrainExample*>& sequences, const Lanes& lanes, World* world,
               const Work& work) {
-  const auto [first, end] = world ? World::lanes(world->rank(), world->size(), kLanes) : std::pair{0, kLanes};
+  const int count = static_cast<int>(lanes.size());
+  const auto [first, end] = world ? World::lanes(world->rank(), world->size(), count) : std::pair{0, count};
   share(static_cast<int>(passes.size()), end - first, [&, first = first](int job, int thread) {
     in_chunks(sequences, lanes[static_cast<std::size_t>(first + job)],
               [&](const auto& chunk, const auto& positions) { work(passes[static_cast<std::size_t>(thread)], chunk, positions); });
@@ -50,9 +50,9 @@ void spread(const std::vector<const TrainExample*>& sequences, const std::vector
 
 void share_logprobs(World* world, const Lanes& lanes, std::vector<std::vector<float>>& logprobs) {
   if (!world || world->size() == 1) return;
-  std::array<std::vector<float>, kLanes> all;
+  std::vector<std::vector<float>> all(lanes.size());
   const auto each = [&](const auto& work) {
-    for (std::size_t lane = 0; lane < kLanes; ++lane) {
+    for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
       std::size_t at = 0;
       for (const std::size_t position : lanes[lane]) {
         work(logprobs[position], all[lane], at);
@@ -61,14 +61,14 @@ void share_logprobs(World* world, const Lanes& lanes, std::vector<std::vector<fl
     }
   };
   each([](const std::vector<float>& one, std::vector<float>& lane, std::size_t) { lane.insert(lane.end(), one.begin(), one.end()); });
-  from_all(world, [&](std::size_t lane) { return std::span<float>(all[lane]); });
+  from_all(world, lanes.size(), [&](std::size_t lane) { return std::span<float>(all[lane]); });
   each([](std::vector<float>& one, const std::vector<float>& lane, std::size_t at) { std::copy_n(lane.data() + at, one.size(), one.data()); });
 }
 
 std::vector<std::vector<float>> logprobs_of(std::vector<nn::Pass>& passes, const nn::Weights& weights,
-                                            const std::vector<const TrainExample*>& sequences, World* world) {
+                                            const std::vector<const TrainExample*>& sequences, std::size_t count, World* world) {
   std::vector<std::vector<float>> out = zeros_for(sequences);
-  const Lanes lanes = deal(sequences);
+  const Lanes lanes = deal(sequences, count);
   on_lanes(passes, sequences, lanes, world, [&](nn::Pass& pass, const auto& chunk, const auto& positions) {
     pass.run(weights, chunk, 1.0F, nullptr);
     spread(sequences, positions, pass.picked_logprobs(), out);
@@ -78,20 +78,20 @@ std::vector<std::vector<float>> logprobs_of(std::vector<nn::Pass>& passes, const
 }
 
 std::vector<double> values_of(std::vector<nn::Pass>& passes, const nn::Weights& weights, const float* head, int hidden_size,
-                              const std::vector<const TrainExample*>& sequences, World* world) {
+                              const std::vector<const TrainExample*>& sequences, std::size_t count, World* world) {
   std::vector<double> out(sequences.size());
-  const Lanes lanes = deal(sequences);
+  const Lanes lanes = deal(sequences, count);
   on_lanes(passes, sequences, lanes, world, [&](nn::Pass& pass, const auto& chunk, const auto& positions) {
     const std::vector<double> values = nn::sequence_values(pass, weights, head, hidden_size, chunk);
     for (std::size_t i = 0; i < positions.size(); ++i) out[positions[i]] = values[i];
   });
   if (!world || world->size() == 1) return out;
-  std::array<std::vector<double>, kLanes> all;
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+  std::vector<std::vector<double>> all(count);
+  for (std::size_t lane = 0; lane < count; ++lane) {
     for (const std::size_t position : lanes[lane]) all[lane].push_back(out[position]);
   }
-  from_all(world, [&](std::size_t lane) { return std::span<double>(all[lane]); });
-  for (std::size_t lane = 0; lane < kLanes; ++lane) {
+  from_all(world, count, [&](std::size_t lane) { return std::span<double>(all[lane]); });
+  for (std::size_t lane = 0; lane < count; ++lane) {
     for (std::size_t i = 0; i < lanes[lane].size(); ++i) out[lanes[lane][i]] = all[lane][i];
   }
   return out;
@@ -111,11 +111,11 @@ FrozenModel::FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, c
     : layout_(layout), weights_(base), passes_(passes_for(layout, kernels, threads)) {}
 
 std::vector<std::vector<float>> FrozenModel::logprobs(const std::vector<TrainExample>& sequences) {
-  return logprobs_of(passes_, weights_, pointers_to(sequences));
+  return logprobs_of(passes_, weights_, pointers_to(sequences), passes_.size());
 }
 
 std::vector<double> FrozenModel::values(const std::vector<TrainExample>& sequences) {
-  return values_of(passes_, weights_, weights_.at(layout_.size), layout_.config.hidden_size, pointers_to(sequences));
+  return values_of(passes_, weights_, weights_.at(layout_.size), layout_.config.hidden_size, pointers_to(sequences), passes_.size());
 }
 
 }  // namespace precept

@@ -12,13 +12,14 @@
 
 namespace precept {
 
-// `passes`: one for each thread. Of several processes each computes its lanes, and all get everything. [sequence][i]: log p(token i |
-// tokens before it) where weights[i] is not 0 and i > 0, else 0.
+// `passes`: one for each thread; `lanes`: how many the sequences are dealt to, which changes no bit here, for nothing is summed over
+// them. Of several processes each computes its lanes, and all get everything. [sequence][i]: log p(token i | tokens before it) where
+// weights[i] is not 0 and i > 0, else 0.
 std::vector<std::vector<float>> logprobs_of(std::vector<nn::Pass>& passes, const nn::Weights& weights,
-                                            const std::vector<const TrainExample*>& sequences, World* world = nullptr);
+                                            const std::vector<const TrainExample*>& sequences, std::size_t lanes, World* world = nullptr);
 // nn::sequence_values of all; each needs two tokens.
 std::vector<double> values_of(std::vector<nn::Pass>& passes, const nn::Weights& weights, const float* head, int hidden_size,
-                              const std::vector<const TrainExample*>& sequences, World* world = nullptr);
+                              const std::vector<const TrainExample*>& sequences, std::size_t lanes, World* world = nullptr);
 
 // --- what those are made of ---
 
@@ -31,13 +32,13 @@ void spread(const std::vector<const TrainExample*>& sequences, const std::vector
 // Each process knows its lanes' and learns the others'.
 void share_logprobs(World* world, const Lanes& lanes, std::vector<std::vector<float>>& logprobs);
 
-// The same for whatever of_lane(lane) gives: a span of plain numbers, as long in every process.
+// The same for whatever of_lane(lane) gives of each of `lanes` lanes: a span of plain numbers, as long in every process.
 template <class OfLane>
-void from_all(World* world, const OfLane& of_lane) {
+void from_all(World* world, std::size_t lanes, const OfLane& of_lane) {
   if (!world || world->size() == 1) return;
   std::string mine;
   const auto each = [&](int rank, const auto& work) {
-    const auto [first, end] = World::lanes(rank, world->size(), kLanes);
+    const auto [first, end] = World::lanes(rank, world->size(), static_cast<int>(lanes));
     for (int lane = first; lane < end; ++lane) {
       const auto numbers = of_lane(static_cast<std::size_t>(lane));
       work(reinterpret_cast<char*>(numbers.data()), numbers.size_bytes());
@@ -59,7 +60,7 @@ void from_all(World* world, const OfLane& of_lane) {
 // A model that is not trained: a reference, or a reward model. Weights that it owns, or those of a trainer's frozen base.
 class FrozenModel {
  public:
-  // `flat`: as the layout, and a value head behind it where there is one. All but the weights is borrowed.
+  // `flat`: as the layout, and a value head behind it where there is one. All but the weights is borrowed. `threads` compute.
   FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const std::vector<float>& flat, int threads);
   FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const nn::Weights& base, int threads);
 

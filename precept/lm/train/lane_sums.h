@@ -27,6 +27,7 @@ class LaneSums {
   nn::Floats& sum() { return buffers_[static_cast<std::size_t>(sum_)]; }
   const nn::Floats& lane(int lane) const { return buffers_[static_cast<std::size_t>(owner_[static_cast<std::size_t>(lane - first_)])]; }
   bool folds() const { return fold_; }
+  int buffers() const { return static_cast<int>(buffers_.size()); }
 
  private:
   void fold_ready(std::unique_lock<std::mutex>& lock);

@@ -1,8 +1,7 @@
 #pragma once
-// Sequences dealt to a fixed number of lanes, and work shared by threads: which thread does what changes no bit.
+// Sequences dealt to lanes, and work shared by threads: which thread does what changes no bit.
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -15,8 +14,7 @@
 
 namespace precept {
 
-inline constexpr int kLanes = 4;            // gradients summed apart, then in order, by threads or processes
-inline constexpr int kChunkTokens = 1024;   // tokens that run through the model together
+inline constexpr int kChunkTokens = 1024;  // tokens that run through the model together
 
 // Runs work(0..jobs-1) on `threads` threads, in order as they become free; which thread does which does not matter to the result.
 // Work that takes a second number is told which thread it is on, 0 .. threads - 1. The first exception (memory) is thrown again here.
@@ -47,15 +45,15 @@ void share(int threads, int jobs, const Work& work) {
   if (thrown) std::rethrow_exception(thrown);
 }
 
-// Positions in `examples` of each lane's sequences: the longest first, each to the lane with the least work.
-using Lanes = std::array<std::vector<std::size_t>, kLanes>;
-inline Lanes deal(const std::vector<const TrainExample*>& examples) {
+// Positions in `examples` of the sequences of each of `count` lanes: the longest first, each to the lane with the least work.
+using Lanes = std::vector<std::vector<std::size_t>>;
+inline Lanes deal(const std::vector<const TrainExample*>& examples, std::size_t count) {
   std::vector<std::size_t> order(examples.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return examples[a]->tokens.size() > examples[b]->tokens.size(); });
-  Lanes lanes;
-  std::array<std::size_t, kLanes> load{};
+  Lanes lanes(count);
+  std::vector<std::size_t> load(count);
   for (const std::size_t i : order) {
     const auto lane = static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin());
     lanes[lane].push_back(i);

@@ -27,15 +27,19 @@ bool take(std::string_view& bytes, std::size_t count, std::vector<float>& values
   return true;
 }
 
+// Options that a fingerprint only has where they are not the default may be missing in either.
 std::string differences(const nlohmann::json& state, const nlohmann::json& run) {
+  nlohmann::json both = state;
+  both.update(run);
+  const auto said = [](const nlohmann::json& options, const std::string& name) {
+    return options.contains(name) ? options[name].dump() : "the default";
+  };
   std::string text;
-  for (const auto& entry : run.items()) {
-    const auto old = state.value(entry.key(), nlohmann::json());
-    if (old == entry.value()) continue;
-    text += fmt::format("{}{} was {}, now {}", text.empty() ? "" : "; ", entry.key(), old.dump(),
-                        entry.value().dump());
+  for (const auto& entry : both.items()) {
+    const std::string was = said(state, entry.key()), now = said(run, entry.key());
+    if (was != now) text += fmt::format("{}{} was {}, now {}", text.empty() ? "" : "; ", entry.key(), was, now);
   }
-  return text.empty() ? "another version's options" : text;
+  return text;
 }
 
 nlohmann::json readings_json(const std::vector<Reading>& readings) {
@@ -87,6 +91,8 @@ std::string train_fingerprint(const TrainOptions& o, const Course& course, const
       {"max_tokens", o.max_tokens}, {"lr", o.lr}, {"min_lr_share", o.min_lr_share},
       {"warmup_share", o.warmup_share}, {"beta1", o.beta1}, {"beta2", o.beta2}, {"eps", o.eps},
       {"weight_decay", o.weight_decay}, {"clip_norm", o.clip_norm}, {"precision", o.precision}, {"seed", o.seed}};
+  // Only where it is not the default, which all runs had before it was an option.
+  if (o.lanes != TrainOptions().lanes) fingerprint["lanes"] = o.lanes;
   if (o.lora.on) {
     fingerprint["lora"] = {{"rank", o.lora.rank}, {"alpha", o.lora.alpha}, {"targets", o.lora.targets}, {"rslora", o.lora.rslora}};
   }
@@ -139,7 +145,7 @@ Result<std::optional<TrainState>> load_state(const std::string& folder, const st
   if (line == std::string_view::npos) return damaged();
   const nlohmann::json head = nlohmann::json::parse(rest.substr(0, line), nullptr, false);
   rest.remove_prefix(line + 1);
-  if (!head.is_object() || head.value("format", "") != kFormat || !head.contains("run")) return damaged();
+  if (!head.is_object() || head.value("format", "") != kFormat || !head.value("run", nlohmann::json()).is_object()) return damaged();
   const nlohmann::json run = nlohmann::json::parse(fingerprint);
   if (head["run"] != run) {
     return bad_input("the training state is of another run: " + differences(head["run"], run),

@@ -5,7 +5,7 @@
 // hold); products are of bf16 factors with fp32 sums where the processor has such an instruction, else of
 // fp32 (TrainOptions::precision). The masters, the moments and every sum are fp32 or wider. Sequences lie packed end to end without padding and
 // attention runs per sequence, so neither batch layout nor padding can leak into a loss. Gradients are
-// summed over a fixed number of lanes in a fixed order: the same bits for every number of threads.
+// summed over TrainOptions::lanes in a fixed order: the same bits for every number of threads.
 //
 // With TrainOptions::lora the checkpoint's weights stay as they are (not rounded either), and an adapter is trained
 // beside them; of it the passes see the fp32 masters, which its file will hold.

@@ -101,6 +101,7 @@ class Bench {
       }
     }
     if (lora_) {
+      for (float& weight : weights) weight = round_to_bf16(weight);  // as checkpoints are
       trainer_->freeze(weights);
       optimizer_.master = initial_lora(*lora_, 1);
     } else {

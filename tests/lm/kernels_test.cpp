@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <string>
 #include <vector>
 
@@ -127,6 +128,44 @@ TEST_P(KernelTable, ProductsOfOddSizes) {
 TEST_P(KernelTable, ProductsDeeperAndTallerThanOnePass) {
   product(61, 33, 513, false, 1);
   product(15, 65, 1025, true, 5);
+}
+
+// Panels turned are what packing the rows gives, byte for byte, zeros at their ends too; of whole matrices and of some rows in the middle.
+TEST_P(KernelTable, TurnsPanelsIntoThoseThatRowsArePackedTo) {
+  const auto lanes = [&](int n) { return std::size_t(bf16() ? (n + 1) / 2 : n); };
+  for (const int rows : {1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130}) {
+    for (const int cols : {1, 2, 7, 15, 16, 17, 31, 32, 33, 63, 64, 65, 130}) {
+      for (const int before : {0, kPanel, 3 * kPanel}) {
+        const auto K = std::size_t(cols);
+        const std::vector<float> w = random(std::size_t(before + rows) * K, 14);
+        const std::size_t panel = lanes(cols) * kPanel, size = packed_size(lanes(rows), K);
+        Floats outputs(packed_size(lanes(cols), std::size_t(before + rows)), kUntouched), turned(size + 16, kUntouched), expected = turned;
+        k().pack_cols(cols, before + rows, w.data(), K, outputs.data());
+        k().pack_rows(rows, cols, w.data() + std::size_t(before) * K, K, expected.data());
+        k().turn_panels(rows, cols, outputs.data() + std::size_t(before / kPanel) * panel, panel, turned.data());
+        ASSERT_EQ(std::memcmp(turned.data(), expected.data(), turned.size() * sizeof(float)), 0) << rows << " x " << cols << " after " << before;
+      }
+    }
+  }
+}
+
+// What Weights::times rests on: a product in slabs of kDepthLanes has the bits of the whole.
+TEST_P(KernelTable, ProductsInSlabsHaveTheBitsOfTheWhole) {
+  const int slab = kDepthLanes * (bf16() ? 2 : 1), m = 61, n = 70;
+  for (const int depth : {slab - 1, slab, slab + 1, 2 * slab + 77}) {
+    const auto M = std::size_t(m), N = std::size_t(n), K = std::size_t(depth);
+    const std::vector<float> a = random(M * K, 15), b = random(K * N, 16);
+    std::vector<float> whole(M * N), slabs(M * N, kUntouched);
+    Floats packed(packed_size(K + 1, N));
+    k().pack_rows(depth, n, b.data(), N, packed.data());
+    k().gemm(m, n, depth, a.data(), K, 1, packed.data(), whole.data(), N, false);
+    for (int at = 0; at < depth; at += slab) {
+      const int some = std::min(slab, depth - at);
+      k().pack_rows(some, n, b.data() + std::size_t(at) * N, N, packed.data());
+      k().gemm(m, n, some, a.data() + at, K, 1, packed.data(), slabs.data(), N, at > 0);
+    }
+    EXPECT_EQ(std::memcmp(whole.data(), slabs.data(), whole.size() * sizeof(float)), 0) << depth;
+  }
 }
 
 TEST_P(KernelTable, RmsNormForwardsAndBackwards) {

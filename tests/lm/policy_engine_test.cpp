@@ -151,9 +151,15 @@ INSTANTIATE_TEST_SUITE_P(OddShape, PolicyVariations, testing::ValuesIn(variation
 
 // The base of an adapter is not rounded to bf16: its embeddings are those of the checkpoint.
 TEST(PolicyEngine, AnAdapterOnAnFp32Base) {
-  Policy policy(engine_test::odd_shape(), "fp32", true, false);
-  policy.step();
-  expect_same(policy.sample(), policy.of_files());
+  for (const std::string precision : {"fp32", "bf16"}) {
+    if (precision == "bf16" && nn::bf16_kernels() == nullptr) continue;
+    for (const bool tied : {true, false}) {
+      SCOPED_TRACE(precision + (tied ? " tied" : " untied"));
+      Policy policy(tied ? engine_test::pocket_shape() : engine_test::odd_shape(), precision, true, false);
+      policy.step();
+      expect_same(policy.sample(), policy.of_files());
+    }
+  }
 }
 
 // Every way in which weights change: a step, weights that are taken, a base that is frozen.

@@ -110,9 +110,11 @@ TEST(ActivationCheckpointing, GivesTheSameBitsWithAnAdapter) {
   }
 }
 
+// Panels as pack_cols makes them of whole matrices, and products with W the bits of those with the panels that pack_rows makes.
 void expect_panels_of_whole_matrices(const nn::Weights& weights, const nn::Layout& layout, const std::vector<float>& values, const nn::Kernels& kernels) {
   const LlamaConfig& c = layout.config;
   const auto lanes = [&](int k) { return std::size_t(&kernels == nn::bf16_kernels() ? (k + 1) / 2 : k); };
+  nn::Floats scratch;
   const auto same = [](const float* got, const nn::Floats& whole) { return std::memcmp(got, whole.data(), whole.size() * sizeof(float)) == 0; };
   const auto forward = [&](const char* name, const float* got, std::size_t offset, int rows, int cols) {
     nn::Floats whole(nn::packed_size(lanes(cols), std::size_t(rows)), 0.0F);
@@ -120,28 +122,44 @@ void expect_panels_of_whole_matrices(const nn::Weights& weights, const nn::Layou
     EXPECT_TRUE(same(got, whole)) << name << " forwards";
   };
   const auto backward = [&](const char* name, std::size_t offset, int rows, int cols) {
-    nn::Floats whole(nn::packed_size(lanes(rows), std::size_t(cols)), 0.0F);
-    kernels.pack_rows(rows, cols, values.data() + offset, std::size_t(cols), whole.data());
-    EXPECT_TRUE(same(weights.backward(offset), whole)) << name << " backwards";
+    constexpr int kRows = 3;
+    const auto n = std::size_t(cols), depth = std::size_t(rows);
+    nn::Floats whole(nn::packed_size(lanes(rows), n), 0.0F), a(kRows * depth), expected(kRows * n), got(kRows * n, 0.5F);
+    Rng rng({9, offset, 0, 0});
+    for (float& value : a) value = float(rng.normal());
+    kernels.pack_rows(rows, cols, values.data() + offset, n, whole.data());
+    kernels.gemm(kRows, cols, rows, a.data(), depth, 1, whole.data(), expected.data(), n, false);
+    weights.times(offset, kRows, a.data(), got.data(), scratch);
+    EXPECT_TRUE(same(got.data(), expected)) << name << " backwards";
   };
   const auto both = [&](const char* name, std::size_t offset, int rows, int cols) {
-    forward(name, weights.forward(offset), offset, rows, cols);
+    forward(name, weights.panels(offset), offset, rows, cols);
     backward(name, offset, rows, cols);
   };
   const int hidden = c.hidden_size, f = c.intermediate_size, queries = c.num_attention_heads * c.head_dim;
   for (const nn::Layout::Layer& layer : layout.layers) {
     both("q, k and v", layer.qkv, queries + 2 * c.num_key_value_heads * c.head_dim, hidden);
     both("out", layer.out, hidden, queries);
-    forward("gate", weights.forward(layer.gate_up), layer.gate_up, f, hidden);
-    forward("up", weights.forward_up(layer.gate_up), layer.gate_up + std::size_t(f) * std::size_t(hidden), f, hidden);
+    forward("gate", weights.panels(layer.gate_up), layer.gate_up, f, hidden);
+    forward("up", weights.panels_up(layer.gate_up), layer.gate_up + std::size_t(f) * std::size_t(hidden), f, hidden);
     backward("gate and up", layer.gate_up, 2 * f, hidden);
     both("down", layer.down, hidden, f);
   }
   both("head", layout.head, c.vocab_size, hidden);
   for (const nn::Param& param : layout.params) {
-    if (param.cols != 0 && param.offset != layout.embed) continue;
+    if (param.cols != 0 && (param.offset != layout.embed || c.tie_word_embeddings)) continue;
     EXPECT_EQ(std::memcmp(weights.at(param.offset), values.data() + param.offset, param.size() * sizeof(float)), 0) << param.name;
   }
+}
+
+void expect_embeddings(const nn::Weights& weights, const nn::Layout& layout, const std::vector<float>& values) {
+  const auto width = std::size_t(layout.config.hidden_size);
+  nn::Floats row(width + 1, 0.5F);
+  for (int token = 0; token < layout.config.vocab_size; ++token) {
+    weights.embedding(token, row.data());
+    ASSERT_EQ(std::memcmp(row.data(), values.data() + layout.embed + std::size_t(token) * width, width * sizeof(float)), 0) << token;
+  }
+  EXPECT_EQ(row[width], 0.5F) << "written beyond the row";
 }
 
 // Panels as if every matrix had been packed whole, gate and up each for itself where the engine reads them, and all that is read as
@@ -160,11 +178,13 @@ TEST(WeightsByPieces, HaveThePanelsOfWholeMatrices) {
   add("odd", 25, 41, 61, true);  // gate ends in the middle of a pair of rows
   add("several_pieces", 160, 700, 1101, true);
   add("several_pieces_untied", 161, 701, 1100, false);
+  add("several_sums", 34, 1120, 2500, true);  // of products with W, in bf16 too
+  add("several_sums_odd", 33, 1101, 2501, false);
   for (const nn::Kernels* kernels : tables()) {
     for (const Variation& shape : shapes) {
       SCOPED_TRACE(std::string(kernels->name) + " " + shape.name);
       const Model model(shape.config, *kernels);
-      nn::Weights weights(model.layout, *kernels, true, 3);
+      nn::Weights weights(model.layout, *kernels, 3);
       std::vector<float> values(model.weights.flat.begin(), model.weights.flat.end());
       values.insert(values.end(), {1.5F, 2.5F, 3.5F});
       std::size_t next = 0;
@@ -176,6 +196,32 @@ TEST(WeightsByPieces, HaveThePanelsOfWholeMatrices) {
       EXPECT_EQ(next, values.size());
       EXPECT_EQ(weights.at(model.layout.size)[2], 3.5F);
       expect_panels_of_whole_matrices(weights, model.layout, values, *kernels);
+      expect_embeddings(weights, model.layout, values);
+    }
+  }
+}
+
+// Frozen weights need not be bf16 where products are: their embeddings are still those that were set, in pieces that packing rounds and in
+// others, and those of later weights then.
+TEST(WeightsByPieces, HaveTheEmbeddingsThatWereSet) {
+  for (const nn::Kernels* kernels : tables()) {
+    for (const bool tied : {true, false}) {
+      SCOPED_TRACE(std::string(kernels->name) + (tied ? " tied" : " untied"));
+      LlamaConfig config = small();
+      config.hidden_size = 161;
+      config.vocab_size = 1101;  // three pieces
+      config.tie_word_embeddings = tied;
+      const Model model(config, *kernels);
+      const std::vector<float> rounded(model.weights.flat.begin(), model.weights.flat.end());
+      std::vector<float> first = rounded, last = rounded;
+      first[5] = 1.0001F;
+      first[7] = -0.0F;
+      last[std::size_t(1100) * 161 + 160] = 1e-39F;  // products take it for 0
+      nn::Weights weights(model.layout, *kernels);
+      for (const std::vector<float>& values : {rounded, first, last, rounded}) {
+        for (const nn::Weights::Piece& piece : weights.pieces()) weights.set(piece, values.data() + piece.begin);
+        expect_embeddings(weights, model.layout, values);
+      }
     }
   }
 }

@@ -53,7 +53,7 @@ TEST(World, AddsTheLanesInTheirOrder) {
     return sum;
   };
   EXPECT_NE(in_order(4, 1), ((value(0, 1) + value(1, 1)) + value(3, 1)) + value(2, 1)) << "numbers whose order does not matter";
-  for (const auto& [size, lanes] : {std::pair{2, 4}, {3, 4}, {4, 4}, {2, 2}, {2, 3}, {3, 8}}) {
+  for (const auto& [size, lanes] : {std::pair{2, 4}, {3, 4}, {4, 4}, {2, 2}, {2, 3}, {2, 8}, {3, 8}}) {
     on_ranks(size, [&, size = size, lanes = lanes](const WorldOptions& options) {
       auto world = World::join(options, "a", 20);
       ASSERT_TRUE(world) << world.error().message();

@@ -257,7 +257,7 @@ void CpuBackend::work(int thread) {
   Lane& lane = *lanes_[static_cast<std::size_t>(thread)];
   const Share rows(rows_, thread, team_.threads());
   const int C = c.hidden_size;
-  for (int r = rows.begin; r < rows.end; ++r) weights_.embed.row(row_R_[static_cast<std::size_t>(r)].token, x_RC_.data() + times(r, C));
+  for (int r = rows.begin; r < rows.end; ++r) weights_.embedding(row_R_[static_cast<std::size_t>(r)].token, x_RC_.data() + times(r, C));
   if (own_norms_) team_.barrier();
   for (std::size_t l = 0; l < weights_.layers.size(); ++l) {
     const Weights::Layer& w = weights_.layers[l];

@@ -1,16 +1,6 @@
 #include "precept/lm/infer/weights.h"
 
 namespace precept::infer {
-namespace {
-
-// The rows of the flat buffer, for what reads rows rather than panels.
-Part part_of(const nn::Weights& weights, std::size_t offset, int rows, int cols) {
-  const std::size_t values = static_cast<std::size_t>(rows) * static_cast<std::size_t>(cols);
-  const std::string_view bytes(reinterpret_cast<const char*>(weights.at(offset)), values * sizeof(float));
-  return {rows, TensorView{"", Dtype::kF32, {rows, cols}, bytes}};
-}
-
-}  // namespace
 
 // Panels are the same in nn::Kernels and nn::RowKernels (row_kernels.h): which of the two packed them does not matter.
 Weights trained_weights(const nn::Layout& layout, const nn::Weights& weights, const nn::Kernels& kernels) {
@@ -30,9 +20,7 @@ Weights trained_weights(const nn::Layout& layout, const nn::Weights& weights, co
   Weights out;
   out.config = c;
   out.precision = precision;
-  out.embed.rows = c.vocab_size;
-  out.embed.cols = hidden;
-  out.embed.parts = {part_of(weights, layout.embed, c.vocab_size, hidden)};
+  out.trained = &weights;
   for (const nn::Layout::Layer& layer : layout.layers) {
     Weights::Layer one;
     one.input_norm = vector(true, layer.input_norm, hidden);
@@ -41,15 +29,15 @@ Weights trained_weights(const nn::Layout& layout, const nn::Weights& weights, co
     one.out_bias = vector(c.out_bias, layer.out_bias, hidden);
     one.q_norm = vector(c.qk_norm, layer.q_norm, c.head_dim);
     one.k_norm = vector(c.qk_norm, layer.k_norm, c.head_dim);
-    one.qkv = matrix(weights.forward(layer.qkv), wide, hidden);
-    one.out = matrix(weights.forward(layer.out), hidden, queries);
-    one.gate = matrix(weights.forward(layer.gate_up), c.intermediate_size, hidden);
-    one.up = matrix(weights.forward_up(layer.gate_up), c.intermediate_size, hidden);
-    one.down = matrix(weights.forward(layer.down), hidden, c.intermediate_size);
+    one.qkv = matrix(weights.panels(layer.qkv), wide, hidden);
+    one.out = matrix(weights.panels(layer.out), hidden, queries);
+    one.gate = matrix(weights.panels(layer.gate_up), c.intermediate_size, hidden);
+    one.up = matrix(weights.panels_up(layer.gate_up), c.intermediate_size, hidden);
+    one.down = matrix(weights.panels(layer.down), hidden, c.intermediate_size);
     out.layers.push_back(std::move(one));
   }
   out.norm = vector(true, layout.norm, hidden);
-  out.head = matrix(weights.forward(layout.head), c.vocab_size, hidden);
+  out.head = matrix(weights.panels(layout.head), c.vocab_size, hidden);
   return out;
 }
 

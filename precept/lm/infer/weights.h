@@ -19,6 +19,7 @@ namespace precept::infer {
 // value). q, k and v are one matrix. What is loaded stays as it is; what a trainer owns changes with its steps.
 struct Weights {
   std::int64_t bytes() const;  // of matrices as they lie in memory, packed or mapped
+  void embedding(int token, float* row) const { trained ? trained->embedding(token, row) : embed.row(token, row); }
   std::string path;
   using Vector = std::span<const float>;  // not owned
   struct Layer {
@@ -35,7 +36,8 @@ struct Weights {
   nn::Uninitialised<std::int8_t> numbers;  // of all matrices, where they have 8 bits
   std::vector<float> scales;
   std::vector<std::vector<float>> vectors;  // that were read
-  Matrix embed;               // [vocab, hidden], never packed
+  Matrix embed;               // [vocab, hidden], never packed; nothing where embeddings are a trainer's
+  const nn::Weights* trained = nullptr;
   std::vector<Layer> layers;
   Vector norm;
   Matrix head;  // [vocab, hidden]

@@ -9,7 +9,8 @@
 
 namespace precept::nn {
 
-inline constexpr int kPanel = 32;  // columns of one packed panel
+inline constexpr int kPanel = 32;         // columns of one packed panel
+inline constexpr int kDepthLanes = 1024;  // of 32 bits along k that a product sums before it adds to C: what is copied of A stays in the second cache
 
 // Floats that a packed K x N matrix takes at most.
 constexpr std::size_t packed_size(std::size_t k, std::size_t n) {
@@ -23,7 +24,11 @@ struct Kernels {
   void (*pack_rows)(int k, int n, const float* b, std::size_t ldb, float* packed);
   // Packs the transpose of W (N x K, leading dimension ldw), so that gemm computes A W^T.
   void (*pack_cols)(int k, int n, const float* w, std::size_t ldw, float* packed);
-  // C (M x N, ldc) = A B, or += with `add`. A's element (i, k) is a[i * row + k * col]; row or col is 1.
+  // Turns panels of `rows` outputs of W with `cols` inputs each (as pack_cols makes them, `panel` floats from one to the next; where the
+  // last one is not full it is W's last) into those that pack_rows makes of the same rows, so that gemm computes A W.
+  void (*turn_panels)(int rows, int cols, const float* packed, std::size_t panel, float* turned);
+  // C (M x N, ldc) = A B, or += with `add`. Sums over k are made kDepthLanes lanes at a time, and each is added to C.
+  // A's element (i, k) is a[i * row + k * col]; row or col is 1.
   void (*gemm)(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
                const float* packed, float* c, std::size_t ldc, bool add);
   // y = x * rstd * w with rstd = 1 / sqrt(mean(x^2) + eps), kept in rstd[t].

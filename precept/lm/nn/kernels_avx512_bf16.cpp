@@ -19,8 +19,8 @@ namespace {
 constexpr int kRows = 14;      // 28 sums, 2 columns of B, 1 of A
 constexpr int kTiles = 4;      // tiles of rows copied together
 constexpr int kTileRows = 16;  // lanes from one pair of k to the next in a copied tile
-constexpr int kDepth = 2048;   // k of one pass; even
-constexpr int kPairs = kDepth / 2;
+constexpr int kPairs = kDepthLanes;
+constexpr int kDepth = 2 * kPairs;
 
 constexpr int pairs_of(int k) { return (k + 1) / 2; }
 
@@ -73,6 +73,45 @@ void pack_cols(int k, int n, const float* w, std::size_t ldw, float* packed) {
         const int depth = k - k0 < kDepth ? k - k0 : kDepth;
         for (int r = 0; r < rows; ++r) halve(depth, w + std::size_t(j + x + r) * ldw + k0, lanes + r * kPairs);
         turn(16, pairs_of(depth), lanes, kPairs, packed + std::size_t(k0 / 2) * kPanel + x, kPanel);
+      }
+    }
+  }
+}
+
+// A block of 32 x 32 values. A lane read has two neighbours of a row, a lane written two of a column: the words of two rows come
+// together first, then lanes are transposed.
+void turn_block(const float* from, float* to) {
+  const __m512i low = _mm512_set_epi16(62, 60, 58, 56, 54, 52, 50, 48, 46, 44, 42, 40, 38, 36, 34, 32, 30, 28, 26, 24, 22, 20, 18,
+                                       16, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i high = _mm512_or_si512(low, _mm512_set1_epi16(1));
+  for (int half = 0; half < 2; ++half, from += 8 * kPanel, to += 16) {
+    Vec v[16];  // by column
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      const __m512i a = _mm512_loadu_si512(from + i * kPanel), b = _mm512_loadu_si512(from + i * kPanel + 16);
+      v[2 * i] = Vec(_mm512_permutex2var_epi16(a, low, b));
+      v[2 * i + 1] = Vec(_mm512_permutex2var_epi16(a, high, b));
+    }
+    transpose(v);
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) *reinterpret_cast<Vec*>(to + i * kPanel) = v[i];
+  }
+}
+
+void turn_panels(int rows, int cols, const float* packed, std::size_t panel, float* turned) {
+  const int depth = pairs_of(rows);
+  for (int r = 0; r < depth; r += 16, packed += panel) {
+    for (int c = 0; c < cols; c += kPanel) {
+      const float* from = packed + std::size_t(c) / 2 * kPanel;
+      float* to = turned + std::size_t(c) * depth + std::size_t(r) * kPanel;
+      const int lanes = pairs_of(cols - c), some = depth - r;
+      if (lanes >= 16 && some >= 16) {
+        turn_block(from, to);
+      } else {
+        alignas(64) float in[16 * kPanel] = {}, out[16 * kPanel];
+        std::memcpy(in, from, sizeof(float) * kPanel * (lanes < 16 ? lanes : 16));
+        turn_block(in, out);
+        std::memcpy(to, out, sizeof(float) * kPanel * (some < 16 ? some : 16));
       }
     }
   }
@@ -162,6 +201,7 @@ const Kernels& avx512_bf16_kernels() {
     table.pair = 2;
     table.pack_rows = pack_rows;
     table.pack_cols = pack_cols;
+    table.turn_panels = turn_panels;
     table.gemm = gemm;
     return table;
   }();

@@ -55,7 +55,7 @@ void pack_rows(int k, int n, const float* b, std::size_t ldb, float* packed) {
 
 constexpr int kTiles = 4;      // tiles of rows copied together
 constexpr int kTileRows = 16;  // floats from one k to the next in a copied tile
-constexpr int kDepth = 1024;   // k of one pass: what is copied of A in that depth stays in the second cache
+constexpr int kDepth = kDepthLanes;
 static_assert(kRows <= kTileRows && kWidth <= kTileRows);
 
 // One tile: R rows of C and one panel.
@@ -112,6 +112,16 @@ void pack_cols(int k, int n, const float* w, std::size_t ldw, float* packed) {
       for (int i = 0; written < kTileRows && i < k; ++i) {
         for (int r = written; r < kTileRows; ++r) packed[std::size_t(i) * kPanel + x + r] = 0.0F;
       }
+    }
+  }
+}
+
+void turn_panels(int rows, int cols, const float* packed, std::size_t panel, float* turned) {
+  for (int r = 0; r < rows; r += kPanel, packed += panel) {
+    const int some = rows - r < kPanel ? rows - r : kPanel;
+    for (int c = 0; c < cols; c += kPanel) {
+      const int width = cols - c < kPanel ? cols - c : kPanel;
+      pack_cols(some, width, packed + std::size_t(c) * kPanel, kPanel, turned + std::size_t(c) * rows + std::size_t(r) * kPanel);
     }
   }
 }
@@ -253,7 +263,7 @@ void rotate(int heads, int dim, const float* cosine, const float* sine, float si
 }  // namespace
 
 extern const Kernels PRECEPT_KERNELS;
-const Kernels PRECEPT_KERNELS = {PRECEPT_KERNELS_NAME, 1,      pack_rows,   pack_cols,      gemm,         rmsnorm,
+const Kernels PRECEPT_KERNELS = {PRECEPT_KERNELS_NAME, 1,      pack_rows,   pack_cols,      turn_panels,  gemm,  rmsnorm,
                                  rmsnorm_back,         swiglu, swiglu_back, causal_softmax, softmax_back, rotate};
 
 }  // namespace precept::nn

@@ -17,7 +17,7 @@ constexpr int kWidth = 4;
 using Vec [[gnu::vector_size(kWidth * sizeof(float)), gnu::may_alias, gnu::aligned(4)]] = float;
 
 // v[i][j] and v[j][i] change places.
-void transpose(Vec (&v)[kWidth]) {
+[[gnu::always_inline]] inline void transpose(Vec (&v)[kWidth]) {
   using Lanes [[gnu::vector_size(kWidth * sizeof(float))]] = std::int32_t;
 #pragma GCC unroll 4
   for (int step = 1; step < kWidth; step *= 2) {
@@ -47,9 +47,11 @@ void turn(int rows, int k, const float* source, std::size_t lds, float* target, 
     float* to = target + r0;
     int i = 0;
     for (; i + kWidth <= k; i += kWidth) {
-      Vec v[kWidth] = {};
-      for (int r = 0; r < some; ++r) v[r] = *reinterpret_cast<const Vec*>(from + r * lds + i);
+      Vec v[kWidth];  // in registers: every index is a constant
+#pragma GCC unroll 16
+      for (int r = 0; r < kWidth; ++r) v[r] = r < some ? *reinterpret_cast<const Vec*>(from + r * lds + i) : Vec{};
       transpose(v);
+#pragma GCC unroll 16
       for (int j = 0; j < kWidth; ++j) *reinterpret_cast<Vec*>(to + (i + j) * step) = v[j];
     }
     for (; i < k; ++i) {

@@ -62,7 +62,7 @@ struct Pass::Buffers {
   int angles = 0;
   Floats normed_TC, swiglu_TF;  // of the layer at hand
   Floats final_TC, rstd_T, picked_PC, logits_PV, dlogits_PV, dpicked_PC, dx_TC, dnorm_TC,
-      dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, turned;
+      dqkv_TW, dheads_W, dattended_TX, dswiglu_TF, packed, turned, turned_weights;
   HeadScratch head_scratch;
   std::vector<int> row_P, target_P;
   std::vector<float> weight_P;
@@ -216,10 +216,7 @@ void Pass::Buffers::norm_heads_back(const Weights& weights, std::size_t l, float
 
 void Pass::Buffers::forward(const Weights& weights) {
   float* in = input(0);
-  for (int i = 0; i < t; ++i) {
-    std::memcpy(in + std::size_t(i) * c, weights.at(layout.embed) + std::size_t(token_T[std::size_t(i)]) * c,
-                sizeof(float) * std::size_t(c));
-  }
+  for (int i = 0; i < t; ++i) weights.embedding(token_T[std::size_t(i)], in + std::size_t(i) * c);
   for (std::size_t l = 0; l < layers.size(); ++l) {
     attention(weights, l);
     feed_forward(weights, l);
@@ -234,7 +231,7 @@ void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   const float* in = input(l);
   const float* norm1 = norm(weights.at(layer.input_norm), in, s.rstd1_T);
   float* qkv = sized(s.qkv_TW, std::size_t(t) * w);
-  k.gemm(t, w, c, norm1, std::size_t(c), 1, weights.forward(layer.qkv), qkv, std::size_t(w), false);
+  k.gemm(t, w, c, norm1, std::size_t(c), 1, weights.panels(layer.qkv), qkv, std::size_t(w), false);
   if (lora) lora->forward(l, Product::kQkv, t, norm1, qkv, std::size_t(w));
   if (layout.config.qkv_bias) add_bias(weights.at(layer.qkv_bias), w, qkv);
   if (layout.config.qk_norm) norm_heads(weights, l);
@@ -246,7 +243,7 @@ void Pass::Buffers::attention(const Weights& weights, std::size_t l) {
   }
   float* mid = sized(s.mid_TC, tc);
   std::memcpy(mid, in, sizeof(float) * tc);
-  k.gemm(t, c, x, attended, std::size_t(x), 1, weights.forward(layer.out), mid, std::size_t(c), true);
+  k.gemm(t, c, x, attended, std::size_t(x), 1, weights.panels(layer.out), mid, std::size_t(c), true);
   if (lora) lora->forward(l, Product::kOut, t, attended, mid, std::size_t(c));
   if (layout.config.out_bias) add_bias(weights.at(layer.out_bias), c, mid);
 }
@@ -258,8 +255,8 @@ void Pass::Buffers::gate_and_up(const Weights& weights, std::size_t l) {
   const float* norm2 = norm(weights.at(layer.post_norm), mid, s.rstd2_T);
   float* gate_up = sized(s.gate_up_TF2, std::size_t(t) * 2 * f);
   const bool whole = f % kPanel == 0;  // else gate's last panel is not full, and up is another product
-  k.gemm(t, whole ? 2 * f : f, c, norm2, std::size_t(c), 1, weights.forward(layer.gate_up), gate_up, std::size_t(2 * f), false);
-  if (!whole) k.gemm(t, f, c, norm2, std::size_t(c), 1, weights.forward_up(layer.gate_up), gate_up + f, std::size_t(2 * f), false);
+  k.gemm(t, whole ? 2 * f : f, c, norm2, std::size_t(c), 1, weights.panels(layer.gate_up), gate_up, std::size_t(2 * f), false);
+  if (!whole) k.gemm(t, f, c, norm2, std::size_t(c), 1, weights.panels_up(layer.gate_up), gate_up + f, std::size_t(2 * f), false);
   if (lora) lora->forward(l, Product::kGateUp, t, norm2, gate_up, std::size_t(2 * f));
   k.swiglu(t, f, gate_up, sized(swiglu_TF, std::size_t(t) * f));
 }
@@ -278,7 +275,7 @@ void Pass::Buffers::feed_forward(const Weights& weights, std::size_t l) {
   const float* swiglu = swiglu_TF.data();
   float* out = input(l + 1);
   std::memcpy(out, s.mid_TC.data(), sizeof(float) * tc);
-  k.gemm(t, c, f, swiglu, std::size_t(f), 1, weights.forward(layer.down), out, std::size_t(c), true);
+  k.gemm(t, c, f, swiglu, std::size_t(f), 1, weights.panels(layer.down), out, std::size_t(c), true);
   if (lora) lora->forward(l, Product::kDown, t, swiglu, out, std::size_t(c));
 }
 
@@ -311,7 +308,7 @@ LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient
       std::memcpy(picked + std::size_t(i) * c, normed + std::size_t(row_P[std::size_t(p0 + i)]) * c,
                   sizeof(float) * std::size_t(c));
     }
-    k.gemm(count, v, c, picked, std::size_t(c), 1, weights.forward(layout.head), logits, std::size_t(v), false);
+    k.gemm(count, v, c, picked, std::size_t(c), 1, weights.panels(layout.head), logits, std::size_t(v), false);
     for (int i = 0; i < count; ++i) {
       const std::size_t p = std::size_t(p0 + i);
       const double nll = cross_entropy(logits + std::size_t(i) * v, target_P[p], weight_P[p] * scale, gradient != nullptr);
@@ -321,7 +318,7 @@ LossSum Pass::Buffers::loss(const Weights& weights, float scale, float* gradient
     }
     if (!gradient) continue;
     if (options.full_logits) logits = static_cast<float*>(std::memcpy(sized(dlogits_PV, std::size_t(count) * v), logits, sizeof(float) * std::size_t(count) * v));
-    k.gemm(count, c, v, logits, std::size_t(v), 1, weights.backward(layout.head), dpicked, std::size_t(c), false);
+    weights.times(layout.head, count, logits, dpicked, turned_weights);
     if (!lora) {
       float* panel = sized(packed, packed_size(std::size_t(count), std::size_t(c)));
       k.pack_rows(count, c, picked, std::size_t(c), panel);
@@ -369,13 +366,13 @@ void Pass::Buffers::feed_forward_back(const Weights& weights, std::size_t l, flo
   float *dx = dx_TC.data(), *dnorm = dnorm_TC.data();
   float* dswiglu = sized(dswiglu_TF, std::size_t(t) * f);
   if (keep == Keep::kAll) k.swiglu(t, f, s.gate_up_TF2.data(), swiglu_TF.data());
-  k.gemm(t, f, c, dx, std::size_t(c), 1, weights.backward(layer.down), dswiglu, std::size_t(f), false);
+  weights.times(layer.down, t, dx, dswiglu, turned_weights);
   matrix_gradient(c, f, dx, swiglu_TF.data(), gradient, layer.down);
   if (lora) lora->backward(l, Product::kDown, t, swiglu_TF.data(), dx, std::size_t(c), dswiglu, gradient, turned.data());
   k.swiglu_back(t, f, s.gate_up_TF2.data(), dswiglu);
   const float* dgate_up = s.gate_up_TF2.data();
   const float* norm2 = norm(weights.at(layer.post_norm), s.mid_TC.data(), s.rstd2_T);
-  k.gemm(t, c, 2 * f, dgate_up, std::size_t(2 * f), 1, weights.backward(layer.gate_up), dnorm, std::size_t(c), false);
+  weights.times(layer.gate_up, t, dgate_up, dnorm, turned_weights);
   matrix_gradient(2 * f, c, dgate_up, norm2, gradient, layer.gate_up);
   if (lora) lora->backward(l, Product::kGateUp, t, norm2, dgate_up, std::size_t(2 * f), dnorm, gradient, turned.data());
   k.rmsnorm_back(t, c, s.mid_TC.data(), weights.at(layer.post_norm), s.rstd2_T.data(), dnorm, dx,
@@ -388,7 +385,7 @@ void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float*
   float *dx = dx_TC.data(), *dnorm = dnorm_TC.data();
   float* dattended = sized(dattended_TX, std::size_t(t) * x);
   if (layout.config.out_bias && !lora) add_bias_gradient(dx, c, gradient + layer.out_bias);
-  k.gemm(t, x, c, dx, std::size_t(c), 1, weights.backward(layer.out), dattended, std::size_t(x), false);
+  weights.times(layer.out, t, dx, dattended, turned_weights);
   matrix_gradient(c, x, dx, s.attended_TX.data(), gradient, layer.out);
   if (lora) lora->backward(l, Product::kOut, t, s.attended_TX.data(), dx, std::size_t(c), dattended, gradient, turned.data());
   float* dqkv = sized(dqkv_TW, std::size_t(t) * w);
@@ -405,7 +402,7 @@ void Pass::Buffers::attention_back(const Weights& weights, std::size_t l, float*
   rotate(std::size_t(w), -1.0F, dqkv);
   if (layout.config.qk_norm) norm_heads_back(weights, l, dqkv, gradient);
   if (layout.config.qkv_bias && !lora) add_bias_gradient(dqkv, w, gradient + layer.qkv_bias);
-  k.gemm(t, c, w, dqkv, std::size_t(w), 1, weights.backward(layer.qkv), dnorm, std::size_t(c), false);
+  weights.times(layer.qkv, t, dqkv, dnorm, turned_weights);
   const float* norm1 = norm(weights.at(layer.input_norm), input(l), s.rstd1_T);
   matrix_gradient(w, c, dqkv, norm1, gradient, layer.qkv);
   if (lora) lora->backward(l, Product::kQkv, t, norm1, dqkv, std::size_t(w), dnorm, gradient, turned.data());

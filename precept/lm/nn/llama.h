@@ -45,12 +45,12 @@ struct Layout {
   std::size_t size = 0;
 };
 
-// Weights as the products want them: packed matrices, set piece by piece. Of the flat values those alone are kept that are read as
-// they are: embeddings and vectors.
+// Weights as the products want them: matrices packed once, set piece by piece. Of the flat values those alone are kept that no product
+// reads: vectors, and embeddings that are not the head.
 class Weights {
  public:
-  // `kernels` pack them. `backward`: gradients are wanted too. `extra`: floats behind the layout.
-  Weights(const Layout& layout, const Kernels& kernels, bool backward = true, std::size_t extra = 0);
+  // `kernels` pack them. `extra`: floats behind the layout.
+  Weights(const Layout& layout, const Kernels& kernels, std::size_t extra = 0);
   struct Piece {
     std::size_t begin, end;  // of the flat values
     bool vector;             // no matrix
@@ -60,13 +60,17 @@ class Weights {
   // Threads may set different ones.
   void set(const Piece& piece, const float* values);
 
+  // A token's embedding, to the bit as it was set.
+  void embedding(int token, float* row) const;
   // Of what is kept, as in the layout.
   const float* at(std::size_t offset) const { return kept_.data() + place(offset); }
-  // Of the matrix at `offset`: for A W^T, and for A W.
-  const float* forward(std::size_t offset) const { return forward_.data() + matrix(offset).slot; }
-  const float* backward(std::size_t offset) const { return backward_.data() + matrix(offset).slot; }
-  // For A W^T gate and up are two matrices, each on panels of its own, as the engine reads them: where those of up begin.
-  const float* forward_up(std::size_t gate_up) const { return forward(gate_up) + part_size(matrix(gate_up)); }
+  // Panels of the matrix at `offset`, for A W^T.
+  const float* panels(std::size_t offset) const { return packed_.data() + matrix(offset).slot; }
+  // Gate and up are two matrices, each on panels of its own, as the engine reads them: where those of up begin.
+  const float* panels_up(std::size_t gate_up) const { return panels(gate_up) + part_size(matrix(gate_up)); }
+  // C = A W of the matrix at `offset`, where A has m rows. The panels for that are made of the others on the way, as many rows of W at a
+  // time as gemm sums before it adds to C; `scratch` holds them.
+  void times(std::size_t offset, int m, const float* a, float* c, Floats& scratch) const;
 
  private:
   struct Matrix {
@@ -78,17 +82,24 @@ class Weights {
     std::size_t offset, place;
   };
   std::size_t part_size(const Matrix& m) const;
+  std::size_t panel(const Matrix& m, int row) const;  // where the one of this row begins
+  void unpack(const Matrix& m, int row, float* values) const;
   void lay_out(const Layout& layout);
+  void keep_if_rounded(const Piece& piece, const float* values);
   void add_pieces(std::size_t offset, int rows, int cols, int matrix);
   std::size_t place(std::size_t offset) const;
   const Matrix& matrix(std::size_t offset) const;
   const Kernels& kernels_;
-  bool backwards_;
+  const std::size_t embed_;
+  const int width_;  // of an embedding
   std::vector<Matrix> matrices_;  // sorted by offset
   std::vector<Piece> pieces_;
   std::vector<Kept> kept_at_;     // sorted by offset
   Floats kept_;
-  Floats forward_, backward_;
+  Floats packed_;
+  // Where embeddings are the head, rows are looked up in its panels. Frozen weights may not be bf16 where panels are: of pieces that
+  // packing rounds the values are kept. One for each piece of the embeddings.
+  std::vector<Floats> unrounded_;
 };
 
 struct LossSum {

@@ -1,5 +1,8 @@
 #include <algorithm>
+#include <bit>
+#include <cstring>
 
+#include "precept/lm/nn/head.h"
 #include "precept/lm/nn/llama.h"
 
 namespace precept::nn {
@@ -49,7 +52,8 @@ constexpr std::size_t kPieceFloats = 1 << 16;  // about so many: a piece is pack
 
 }  // namespace
 
-Weights::Weights(const Layout& layout, const Kernels& kernels, bool backward, std::size_t extra) : kernels_(kernels), backwards_(backward) {
+Weights::Weights(const Layout& layout, const Kernels& kernels, std::size_t extra)
+    : kernels_(kernels), embed_(layout.embed), width_(layout.config.hidden_size) {
   lay_out(layout);
   std::size_t kept = 0;
   const auto keep = [&](std::size_t offset, std::size_t size) {
@@ -61,11 +65,12 @@ Weights::Weights(const Layout& layout, const Kernels& kernels, bool backward, st
   for (const Param& param : layout.params) {
     if (param.offset < end) continue;  // k and v after q, up after gate
     const bool packed = next < matrices_.size() && matrices_[next].offset == param.offset;
-    if (!packed || param.offset == layout.embed) keep(param.offset, param.size());
+    if (!packed) keep(param.offset, param.size());
     if (packed) {
       const Matrix& m = matrices_[next];
       end = m.offset + std::size_t(m.rows) * std::size_t(m.cols);
       add_pieces(m.offset, m.rows, m.cols, int(next++));
+      if (param.offset == layout.embed) unrounded_.resize(pieces_.size());
     } else {
       add_pieces(param.offset, param.rows, param.cols, -1);
     }
@@ -77,14 +82,13 @@ Weights::Weights(const Layout& layout, const Kernels& kernels, bool backward, st
   kept_.resize(kept);
 }
 
-// Pieces of a packed matrix are whole panels of a part of it, and begin at an even row, so that none shares a lane with another.
+// Pieces of a packed matrix are whole panels of one part of it.
 void Weights::add_pieces(std::size_t offset, int rows, int cols, int matrix) {
   const auto width = std::size_t(cols ? cols : 1);
   const int parts = matrix < 0 ? 1 : matrices_[std::size_t(matrix)].parts, part = rows / parts;
   const int some = std::max(1, int(kPieceFloats / width) / kPanel) * kPanel;
-  const int most = cols == 0 || (parts > 1 && part % 2 != 0) ? rows : some;
   for (int row = 0; row < rows;) {
-    const int count = most == rows ? rows : std::min(most, part - row % part);
+    const int count = cols == 0 ? rows : std::min(some, part - row % part);
     const std::size_t begin = offset + std::size_t(row) * width;
     pieces_.push_back({begin, begin + std::size_t(count) * width, cols == 0, matrix, row, count});
     row += count;
@@ -92,23 +96,72 @@ void Weights::add_pieces(std::size_t offset, int rows, int cols, int matrix) {
 }
 
 void Weights::set(const Piece& piece, const float* values) {
-  const auto kept = std::upper_bound(kept_at_.begin(), kept_at_.end(), piece.begin, [](std::size_t at, const Kept& k) { return at < k.offset; });
-  const bool tied = piece.matrix == 0 && kept_at_.front().offset == matrices_.front().offset;
-  if (piece.matrix < 0 || tied) std::copy_n(values, piece.end - piece.begin, kept_.data() + std::prev(kept)->place + (piece.begin - std::prev(kept)->offset));
-  if (piece.matrix < 0) return;
-  const Matrix& m = matrices_[std::size_t(piece.matrix)];
-  const int part = m.rows / m.parts;
-  const auto cols = std::size_t(m.cols);
-  for (int r = 0; r < piece.rows;) {
-    const int row = (piece.row + r) % part, count = std::min(piece.rows - r, part - row);
-    float* to = forward_.data() + m.slot + std::size_t((piece.row + r) / part) * part_size(m);
-    kernels_.pack_cols(m.cols, count, values + std::size_t(r) * cols, cols, to + packed_size(kernels_, m.cols, row));
-    r += count;
+  if (piece.matrix < 0) {
+    const auto kept = std::prev(
+        std::upper_bound(kept_at_.begin(), kept_at_.end(), piece.begin, [](std::size_t at, const Kept& k) { return at < k.offset; }));
+    std::copy_n(values, piece.end - piece.begin, kept_.data() + kept->place + (piece.begin - kept->offset));
+    return;
   }
-  if (!backwards_) return;
-  float* to = backward_.data() + m.slot + packed_size(kernels_, piece.row, kPanel);
-  for (int col = 0; col < m.cols; col += kPanel, to += packed_size(kernels_, m.rows, kPanel)) {
-    kernels_.pack_rows(piece.rows, std::min(kPanel, m.cols - col), values + col, cols, to);
+  const Matrix& m = matrices_[std::size_t(piece.matrix)];
+  kernels_.pack_cols(m.cols, piece.rows, values, std::size_t(m.cols), packed_.data() + panel(m, piece.row));
+  if (piece.matrix == 0 && !unrounded_.empty()) keep_if_rounded(piece, values);
+}
+
+void Weights::keep_if_rounded(const Piece& piece, const float* values) {
+  const auto width = std::size_t(width_);
+  Floats row(width);
+  bool same = true;
+  for (int r = 0; r < piece.rows && same; ++r) {
+    unpack(matrices_[0], piece.row + r, row.data());
+    same = std::memcmp(row.data(), values + std::size_t(r) * width, sizeof(float) * width) == 0;
+  }
+  Floats& kept = unrounded_[std::size_t(piece.row / pieces_[0].rows)];
+  if (same) Floats().swap(kept);
+  else kept.assign(values, values + std::size_t(piece.rows) * width);
+}
+
+void Weights::embedding(int token, float* row) const {
+  const auto copy = [&](const float* rows, int r) { std::copy_n(rows + std::size_t(r) * std::size_t(width_), width_, row); };
+  if (unrounded_.empty()) return copy(at(embed_), token);
+  const int rows = pieces_[0].rows;
+  const Floats& kept = unrounded_[std::size_t(token / rows)];
+  kept.empty() ? unpack(matrices_[0], token, row) : copy(kept.data(), token % rows);
+}
+
+std::size_t Weights::panel(const Matrix& m, int row) const {
+  const int part = m.rows / m.parts;
+  return m.slot + std::size_t(row / part) * part_size(m) + packed_size(kernels_, m.cols, row % part / kPanel * kPanel);
+}
+
+void Weights::unpack(const Matrix& m, int row, float* values) const {
+  const float* from = packed_.data() + panel(m, row) + row % (m.rows / m.parts) % kPanel;
+  if (kernels_.pair == 1) {
+    for (int i = 0; i < m.cols; ++i, from += kPanel) values[i] = *from;
+    return;
+  }
+  for (int i = 0; i < m.cols; i += 2, from += kPanel) {
+    const auto both = std::bit_cast<std::uint32_t>(*from);
+    values[i] = std::bit_cast<float>(both << 16);
+    if (i + 1 < m.cols) values[i + 1] = std::bit_cast<float>(both & 0xFFFF0000U);
+  }
+}
+
+void Weights::times(std::size_t offset, int m, const float* a, float* c, Floats& scratch) const {
+  const Matrix& w = matrix(offset);
+  const int slab = std::min(kDepthLanes * kernels_.pair, w.rows);
+  const bool whole = w.parts == 1 || w.rows / w.parts % kPanel == 0;  // else a part's last panel is not full, and a lane may have rows of both
+  const std::size_t cols = std::size_t(w.cols), size = packed_size(kernels_, slab, w.cols);
+  float* turned = sized(scratch, whole ? size : size + std::size_t(slab) * cols);
+  for (int row = 0; row < w.rows; row += slab) {
+    const int depth = std::min(slab, w.rows - row);
+    if (whole) {
+      kernels_.turn_panels(depth, w.cols, packed_.data() + panel(w, row), packed_size(kernels_, w.cols, kPanel), turned);
+    } else {
+      float* rows = turned + size;
+      for (int r = 0; r < depth; ++r) unpack(w, row + r, rows + std::size_t(r) * cols);
+      kernels_.pack_rows(depth, w.cols, rows, cols, turned);
+    }
+    kernels_.gemm(m, w.cols, depth, a + row, std::size_t(w.rows), 1, turned, c, cols, row > 0);
   }
 }
 
@@ -126,7 +179,7 @@ void Weights::lay_out(const Layout& layout) {
   std::size_t slots = 0;
   const auto add = [&](std::size_t offset, int rows, int cols, int parts = 1) {
     matrices_.push_back({offset, slots, rows, cols, parts});
-    slots += std::max(packed_size(kernels_, cols, rows / parts) * std::size_t(parts), packed_size(kernels_, rows, cols));
+    slots += packed_size(kernels_, cols, rows / parts) * std::size_t(parts);
   };
   if (layout.head == layout.embed) add(layout.head, config.vocab_size, c);
   for (const Layout::Layer& layer : layout.layers) {
@@ -136,8 +189,7 @@ void Weights::lay_out(const Layout& layout) {
     add(layer.down, c, config.intermediate_size);
   }
   if (layout.head != layout.embed) add(layout.head, config.vocab_size, c);
-  forward_.resize(slots);
-  if (backwards_) backward_.resize(slots);
+  packed_.resize(slots);
 }
 
 std::size_t Weights::part_size(const Matrix& m) const { return packed_size(kernels_, m.cols, m.rows / m.parts); }

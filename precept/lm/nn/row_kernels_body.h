@@ -27,7 +27,7 @@ constexpr int kTileRows = 1, kQueries = 2;
 static_assert(kQueries <= kMostQueries);
 constexpr int kVectors = kPanel / kWidth;          // of a panel's row
 constexpr int kSlots = kBlockTokens / kWidth;      // vectors of a block's keys
-constexpr int kDepth = 1024;                       // lanes of one pass
+constexpr int kDepth = kDepthLanes;                // lanes of one pass
 constexpr int kAskedBlocks = 2;                    // of values, before they are needed
 constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
 constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time

@@ -16,7 +16,7 @@ constexpr std::size_t kBlock = 1 << 16;  // elements of one partial norm
 BatchTrainer::BatchTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head,
                            World* world, bool full_logits)
     : layout_(layout), kernels_(options.precision == "bf16" ? *nn::bf16_kernels() : nn::kernels()), threads_(threads),
-      head_(lora ? lora->size : layout.size), weights_(layout, kernels_, true, lora ? 0 : head), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr),
+      head_(lora ? lora->size : layout.size), weights_(layout, kernels_, lora ? 0 : head), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr),
       world_(world), lanes_(options.lanes), mine_(world ? World::lanes(world->rank(), world->size(), lanes_) : std::pair{0, lanes_}),
       sums_(head_ + head, mine_.first, mine_.second, threads, !world || world->rank() == 0) {
   if (lora_) lora_->flat.resize(head_ + head);

@@ -98,7 +98,7 @@ std::vector<double> values_of(std::vector<nn::Pass>& passes, const nn::Weights& 
 }
 
 FrozenModel::FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const std::vector<float>& flat, int threads)
-    : layout_(layout), own_(std::make_unique<nn::Weights>(layout, kernels, false, flat.size() - layout.size)), weights_(*own_),
+    : layout_(layout), own_(std::make_unique<nn::Weights>(layout, kernels, flat.size() - layout.size)), weights_(*own_),
       passes_(passes_for(layout, kernels, threads)) {
   const std::vector<nn::Weights::Piece>& pieces = own_->pieces();
   share(threads, static_cast<int>(pieces.size()), [&](int job) {

@@ -1,5 +1,5 @@
 #pragma once
-// Backward attention of one head of one sequence, and scratch that grows. Inside nn/ only.
+// Backward attention of one head of one sequence. Inside nn/ only.
 
 #include <cstddef>
 
@@ -11,12 +11,6 @@ namespace precept::nn {
 // Queries of a block of the backward pass. Fewer add to the gradients of keys and values more often, more compute more above the
 // diagonal; from 56 to 168 speed is about the same.
 inline constexpr int kBlockRows = 112;
-
-// At least n floats of `v`; what is in them is nobody's.
-inline float* sized(Floats& v, std::size_t n) {
-  if (v.size() < n) v.resize(n);
-  return v.data();
-}
 
 // Of Head::backward, for the longest sequence so far: of scores two blocks.
 struct HeadScratch {

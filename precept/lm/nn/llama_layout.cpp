@@ -2,7 +2,6 @@
 #include <bit>
 #include <cstring>
 
-#include "precept/lm/nn/head.h"
 #include "precept/lm/nn/llama.h"
 
 namespace precept::nn {

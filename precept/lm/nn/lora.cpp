@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "precept/core/result.h"
-#include "precept/lm/nn/head.h"
 
 namespace precept::nn {
 namespace {

@@ -58,4 +58,10 @@ Uninitialised<T> uninitialised(std::size_t n) {
 
 using Floats = std::vector<float, Aligned<float>>;
 
+// Scratch that grows: at least n floats of `v`; what is in them is nobody's.
+inline float* sized(Floats& v, std::size_t n) {
+  if (v.size() < n) v.resize(n);
+  return v.data();
+}
+
 }  // namespace precept::nn

@@ -106,7 +106,7 @@ nn::LossSum BatchTrainer::loss_and_gradient(const Batch& batch) {
 }
 
 nn::LossSum BatchTrainer::gradient(const std::vector<const TrainExample*>& examples, float scale) {
-  const Lanes lanes = deal(examples, static_cast<std::size_t>(lanes_));
+  const Lanes lanes = deal(examples, lanes_);
   std::vector<nn::LossSum> sums(lanes.size());
   run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
     in_chunks(examples, lanes[lane], [&](const auto& chunk, const auto&) {
@@ -115,7 +115,7 @@ nn::LossSum BatchTrainer::gradient(const std::vector<const TrainExample*>& examp
       sums[lane].weight += part.weight;
     });
   });
-  from_all(world_, sums.size(), [&](std::size_t lane) { return std::span<nn::LossSum>(&sums[lane], 1); });
+  from_all(world_, lanes_, [&](std::size_t lane) { return std::span<nn::LossSum>(&sums[lane], 1); });
   nn::LossSum sum;
   for (const nn::LossSum& lane : sums) {
     sum.loss += lane.loss;
@@ -126,7 +126,7 @@ nn::LossSum BatchTrainer::gradient(const std::vector<const TrainExample*>& examp
 
 std::vector<std::vector<float>> BatchTrainer::objective_gradient(const std::vector<TrainExample>& examples, const Derive& derive) {
   const std::vector<const TrainExample*> sequences = pointers_to(examples);
-  const Lanes lanes = deal(sequences, static_cast<std::size_t>(lanes_));
+  const Lanes lanes = deal(sequences, lanes_);
   std::vector<std::vector<float>> out = zeros_for(sequences);
   run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
     in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
@@ -148,16 +148,16 @@ std::vector<std::vector<float>> BatchTrainer::objective_gradient(const std::vect
 }
 
 std::vector<std::vector<float>> BatchTrainer::logprobs(const std::vector<TrainExample>& examples) {
-  return logprobs_of(passes_, weights_, pointers_to(examples), static_cast<std::size_t>(lanes_), world_);
+  return logprobs_of(passes_, weights_, pointers_to(examples), lanes_, world_);
 }
 
 std::vector<double> BatchTrainer::values(const std::vector<TrainExample>& examples) {
-  return values_of(passes_, weights_, head(), layout_.config.hidden_size, pointers_to(examples), static_cast<std::size_t>(lanes_), world_);
+  return values_of(passes_, weights_, head(), layout_.config.hidden_size, pointers_to(examples), lanes_, world_);
 }
 
 void BatchTrainer::value_gradient(const std::vector<TrainExample>& examples, const std::vector<double>& derivatives) {
   const std::vector<const TrainExample*> sequences = pointers_to(examples);
-  const Lanes lanes = deal(sequences, static_cast<std::size_t>(lanes_));
+  const Lanes lanes = deal(sequences, lanes_);
   run_lanes([&](std::size_t lane, nn::Pass& pass, float* gradient) {
     in_chunks(sequences, lanes[lane], [&](const auto& chunk, const auto& positions) {
       std::vector<double> d;

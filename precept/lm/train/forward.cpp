@@ -61,12 +61,12 @@ void share_logprobs(World* world, const Lanes& lanes, std::vector<std::vector<fl
     }
   };
   each([](const std::vector<float>& one, std::vector<float>& lane, std::size_t) { lane.insert(lane.end(), one.begin(), one.end()); });
-  from_all(world, lanes.size(), [&](std::size_t lane) { return std::span<float>(all[lane]); });
+  from_all(world, static_cast<int>(lanes.size()), [&](std::size_t lane) { return std::span<float>(all[lane]); });
   each([](std::vector<float>& one, const std::vector<float>& lane, std::size_t at) { std::copy_n(lane.data() + at, one.size(), one.data()); });
 }
 
 std::vector<std::vector<float>> logprobs_of(std::vector<nn::Pass>& passes, const nn::Weights& weights,
-                                            const std::vector<const TrainExample*>& sequences, std::size_t count, World* world) {
+                                            const std::vector<const TrainExample*>& sequences, int count, World* world) {
   std::vector<std::vector<float>> out = zeros_for(sequences);
   const Lanes lanes = deal(sequences, count);
   on_lanes(passes, sequences, lanes, world, [&](nn::Pass& pass, const auto& chunk, const auto& positions) {
@@ -78,7 +78,7 @@ std::vector<std::vector<float>> logprobs_of(std::vector<nn::Pass>& passes, const
 }
 
 std::vector<double> values_of(std::vector<nn::Pass>& passes, const nn::Weights& weights, const float* head, int hidden_size,
-                              const std::vector<const TrainExample*>& sequences, std::size_t count, World* world) {
+                              const std::vector<const TrainExample*>& sequences, int count, World* world) {
   std::vector<double> out(sequences.size());
   const Lanes lanes = deal(sequences, count);
   on_lanes(passes, sequences, lanes, world, [&](nn::Pass& pass, const auto& chunk, const auto& positions) {
@@ -86,12 +86,12 @@ std::vector<double> values_of(std::vector<nn::Pass>& passes, const nn::Weights& 
     for (std::size_t i = 0; i < positions.size(); ++i) out[positions[i]] = values[i];
   });
   if (!world || world->size() == 1) return out;
-  std::vector<std::vector<double>> all(count);
-  for (std::size_t lane = 0; lane < count; ++lane) {
+  std::vector<std::vector<double>> all(lanes.size());
+  for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
     for (const std::size_t position : lanes[lane]) all[lane].push_back(out[position]);
   }
   from_all(world, count, [&](std::size_t lane) { return std::span<double>(all[lane]); });
-  for (std::size_t lane = 0; lane < count; ++lane) {
+  for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
     for (std::size_t i = 0; i < lanes[lane].size(); ++i) out[lanes[lane][i]] = all[lane][i];
   }
   return out;
@@ -111,11 +111,11 @@ FrozenModel::FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, c
     : layout_(layout), weights_(base), passes_(passes_for(layout, kernels, threads)) {}
 
 std::vector<std::vector<float>> FrozenModel::logprobs(const std::vector<TrainExample>& sequences) {
-  return logprobs_of(passes_, weights_, pointers_to(sequences), passes_.size());
+  return logprobs_of(passes_, weights_, pointers_to(sequences), static_cast<int>(passes_.size()));
 }
 
 std::vector<double> FrozenModel::values(const std::vector<TrainExample>& sequences) {
-  return values_of(passes_, weights_, weights_.at(layout_.size), layout_.config.hidden_size, pointers_to(sequences), passes_.size());
+  return values_of(passes_, weights_, weights_.at(layout_.size), layout_.config.hidden_size, pointers_to(sequences), static_cast<int>(passes_.size()));
 }
 
 }  // namespace precept

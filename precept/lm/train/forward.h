@@ -16,10 +16,10 @@ namespace precept {
 // them. Of several processes each computes its lanes, and all get everything. [sequence][i]: log p(token i | tokens before it) where
 // weights[i] is not 0 and i > 0, else 0.
 std::vector<std::vector<float>> logprobs_of(std::vector<nn::Pass>& passes, const nn::Weights& weights,
-                                            const std::vector<const TrainExample*>& sequences, std::size_t lanes, World* world = nullptr);
+                                            const std::vector<const TrainExample*>& sequences, int lanes, World* world = nullptr);
 // nn::sequence_values of all; each needs two tokens.
 std::vector<double> values_of(std::vector<nn::Pass>& passes, const nn::Weights& weights, const float* head, int hidden_size,
-                              const std::vector<const TrainExample*>& sequences, std::size_t lanes, World* world = nullptr);
+                              const std::vector<const TrainExample*>& sequences, int lanes, World* world = nullptr);
 
 // --- what those are made of ---
 
@@ -34,11 +34,11 @@ void share_logprobs(World* world, const Lanes& lanes, std::vector<std::vector<fl
 
 // The same for whatever of_lane(lane) gives of each of `lanes` lanes: a span of plain numbers, as long in every process.
 template <class OfLane>
-void from_all(World* world, std::size_t lanes, const OfLane& of_lane) {
+void from_all(World* world, int lanes, const OfLane& of_lane) {
   if (!world || world->size() == 1) return;
   std::string mine;
   const auto each = [&](int rank, const auto& work) {
-    const auto [first, end] = World::lanes(rank, world->size(), static_cast<int>(lanes));
+    const auto [first, end] = World::lanes(rank, world->size(), lanes);
     for (int lane = first; lane < end; ++lane) {
       const auto numbers = of_lane(static_cast<std::size_t>(lane));
       work(reinterpret_cast<char*>(numbers.data()), numbers.size_bytes());

@@ -47,13 +47,13 @@ void share(int threads, int jobs, const Work& work) {
 
 // Positions in `examples` of the sequences of each of `count` lanes: the longest first, each to the lane with the least work.
 using Lanes = std::vector<std::vector<std::size_t>>;
-inline Lanes deal(const std::vector<const TrainExample*>& examples, std::size_t count) {
+inline Lanes deal(const std::vector<const TrainExample*>& examples, int count) {
   std::vector<std::size_t> order(examples.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(),
                    [&](std::size_t a, std::size_t b) { return examples[a]->tokens.size() > examples[b]->tokens.size(); });
-  Lanes lanes(count);
-  std::vector<std::size_t> load(count);
+  Lanes lanes(static_cast<std::size_t>(count));
+  std::vector<std::size_t> load(lanes.size());
   for (const std::size_t i : order) {
     const auto lane = static_cast<std::size_t>(std::min_element(load.begin(), load.end()) - load.begin());
     lanes[lane].push_back(i);

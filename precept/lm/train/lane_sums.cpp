@@ -20,18 +20,21 @@ void LaneSums::begin() {
   std::fill(given_.begin(), given_.end(), char{0});
   free_.clear();
   for (int i = static_cast<int>(buffers_.size()); i-- > 0;) free_.push_back(i);
-  next_ = first_;
+  taken_ = next_ = first_;
   folding_ = abandoned_ = false;
 }
 
 float* LaneSums::take(int lane) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return abandoned_ || !free_.empty(); });
+  // In order: were lanes 1 to 3 to take the only three buffers before lane 0 had one, nothing could be added and none come free.
+  changed_.wait(lock, [&] { return abandoned_ || (taken_ == lane && !free_.empty()); });
   if (abandoned_) throw std::runtime_error("another lane failed");
+  ++taken_;
   const int buffer = free_.back();
   free_.pop_back();
   owner_[static_cast<std::size_t>(lane - first_)] = buffer;
   lock.unlock();
+  changed_.notify_all();  // the next lane may take one
   nn::Floats& floats = buffers_[static_cast<std::size_t>(buffer)];
   std::fill(floats.begin(), floats.end(), 0.0F);
   return floats.data();

@@ -17,7 +17,8 @@ class LaneSums {
   LaneSums(std::size_t size, int first, int end, int together, bool fold);
 
   void begin();
-  // A cleared buffer for a lane, which the caller fills and gives back. Lanes are taken in order. May wait for a lane before it.
+  // A cleared buffer for a lane, which the caller fills and gives back. Waits until every lane before it has its buffer and one is
+  // free: whoever comes in what order, the lane that is added next never waits for those behind it.
   float* take(int lane);
   void give(int lane);
   // Some lane will never come: take() and give() throw from now on.
@@ -38,7 +39,8 @@ class LaneSums {
   std::vector<int> free_;
   std::vector<int> owner_;   // by lane: its buffer
   std::vector<char> given_;  // by lane
-  int next_ = 0, sum_ = 0;   // the lane that is added next; the sum's buffer
+  int taken_ = 0, next_ = 0;  // the lanes that get a buffer next, and are added next
+  int sum_ = 0;               // the sum's buffer
   bool folding_ = false, abandoned_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;

@@ -65,6 +65,7 @@ TrainCommand command_for(const Rounds& r, const std::string& from, const std::st
   train.precision = r.options.precision;
   train.seed = r.options.seed;
   train.threads = r.options.threads;
+  train.device = r.options.device;
   train.checkpoint_every = 20;
   return command;
 }
@@ -162,7 +163,6 @@ Result<std::string> make_round(Rounds& r, int round, const std::string& policy, 
   GrpoStage stage = rl_stage(r.options.rl, command);
   stage.judge = judge;
   stage.constitution_file = r.options.constitution;
-  stage.device = r.options.device;
   stage.batch = r.options.batch;
   stage.reward.judge_weight = (round == r.options.poison_round ? -1 : 1) * r.options.judge_weight;
   if (r.options.reward_model_weight > 0) {

@@ -40,7 +40,7 @@ struct AlignOptions {
   bool guard = true;                     // the guards within a round
   int poison_round = 0;                  // a drill: in this round what is rewarded is turned round; 0: never
   std::string precision = "auto";
-  std::string device = "cpu";            // of the loop, labels, judge and panel; training is the CPU's
+  std::string device = "cpu";            // of all but reward models
   int threads = 0, batch = 64;
 };
 

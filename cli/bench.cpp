@@ -186,7 +186,7 @@ void add_engine(CLI::App& bench, Context& context) {
   CLI::App* command = bench.add_subcommand("engine", "decode and prefill as shares of what the machine can do");
   const auto options = std::make_shared<BenchOptions>();
   const auto common = std::make_shared<CommonOptions>();
-  command->add_option("--shape", options->shape, "pocket, 135m, 360m, 1b (random weights), or a checkpoint folder")->capture_default_str();
+  command->add_option("--shape", options->shape, "pocket, 135m, 360m, 1b, 8b (random weights), or a checkpoint folder")->capture_default_str();
   command->add_option("--precision", options->precision, "of the products, keys and values: bf16 or fp32")->capture_default_str()->check(CLI::IsMember({"bf16", "fp32"}));
   command->add_option("--threads", options->threads, "threads; 0: all cores")->capture_default_str()->check(CLI::Range(0, 1024));
   command->add_option("--weights", options->weights, kWeightsHelp)->capture_default_str()->check(CLI::IsMember({"auto", "int8"}));

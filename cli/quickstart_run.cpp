@@ -152,6 +152,7 @@ Status train_sl(Session& s, const std::string& base_folder, MetricsLog& metrics)
   options.checkpoint_every = 50;
   options.seed = s.options.seed;
   options.threads = s.options.threads;
+  options.device = s.options.device;
   options.stop = interrupted;
   if (const Status watched = add_panel(command, s.options.constitution, s.prompts); !watched) return watched;
   const auto summary = run_sft_stage(s.lm, options, s.path("sft.jsonl"), metrics.tee("sft", s.events));
@@ -173,9 +174,9 @@ Result<std::string> train_rl(Session& s, const std::string& base_folder, Metrics
   train.checkpoint_every = 10;
   train.seed = s.options.seed;
   train.threads = s.options.threads;
+  train.device = s.options.device;
   if (const Status ready = prepare(command, "rl"); !ready) return tl::unexpected(ready.error());
   stage.judge = base_folder;
-  stage.device = s.options.device;
   stage.constitution_file = s.options.constitution;
   stage.batch = s.options.batch;
   const auto summary = run_grpo_stage(s.lm, command, stage, s.prompts, metrics.tee("rl", s.events));

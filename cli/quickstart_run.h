@@ -32,7 +32,7 @@ struct QuickstartOptions {
   int max_rounds = 4;
   bool rl = true;                       // reinforcement learning after SFT, with the base as judge
   RlOptions reinforce;
-  std::string device = "cpu";           // of the loop and the evaluations; training is the CPU's
+  std::string device = "cpu";
   int threads = 0;                      // 0: all cores; changes no result
   int batch = 64;                       // sequences decoded together; changes no result
 };

@@ -35,7 +35,7 @@ Result<TrainSummary> run_grpo_stage(const LmApi& lm, TrainCommand& command, cons
   if (!constitution) return tl::unexpected(constitution.error());
   OpenOptions open;
   open.engine.threads = command.train.threads;
-  open.engine.device = stage.device;
+  open.engine.device = command.train.device;
   open.engine.max_batch = stage.batch;
   open.events = events;
   const auto rewarder = Rewarder::make(lm, stage.reward, stage.judge.empty() ? command.model : stage.judge, open, *constitution, stage.around_judge);

@@ -14,7 +14,6 @@ struct GrpoStage {
   RewardTerms reward;
   std::string judge;              // model URI; empty: the model that training begins with
   std::string constitution_file;  // empty: the default
-  std::string device = "cpu";     // of the judge; the policy's answers are the CPU's, like all training
   int batch = 64;
   // Put round the judge, and round the rewards, by whoever counts what they take; may be empty.
   std::function<std::unique_ptr<Model>(std::unique_ptr<Model>)> around_judge = {};

@@ -52,6 +52,7 @@ void visit_training(TrainCommand& o, Visit visit) {
   visit("checkpoint_every", t.checkpoint_every, "steps between resumable states", beside(between(0, 1e9)));
   visit("state", t.state, "folder of the resumable state (default: OUT.state)", beside());
   visit("precision", t.precision, kPrecisionHelp, one_of({"auto", "bf16", "fp32"}));
+  visit("device", t.device, kTrainDeviceHelp);
   visit("seed", t.seed, "order of the examples, and all sampling", any_seed());
   visit("threads", t.threads, kThreadsHelp, threads_rule());
 }

@@ -32,7 +32,6 @@ void for_each_field(GrpoCommand& o, Visit visit) {
   visit_training(o, visit);
   visit_guards(o, visit);
   visit("batch", o.common.batch, kBatchHelp, batch_rule());
-  visit("device", o.common.device, "of the judge (the rest is the CPU's): cpu, or a GPU: cuda, cuda:N (a build with libtorch; docs/gpu.md)");
 }
 
 // The tasks of --tasks, asked as `precept solve` asks them; else a prompts file.
@@ -61,7 +60,7 @@ Result<int> grpo(GrpoCommand options, const EventSink& events) {
   const std::string log_folder = options.run.empty() ? options.out : options.run;
   if (const Status made = make_folder(log_folder); !made) return tl::unexpected(made.error());
   MetricsLog metrics(log_folder);
-  const GrpoStage stage{options.grpo, options.reward, common.judge, common.constitution, common.device, common.batch};
+  const GrpoStage stage{options.grpo, options.reward, common.judge, common.constitution, common.batch};
   const auto summary = run_grpo_stage(**lm, options, stage, *prompts, reported(options, metrics.tee("grpo", events)));
   if (!summary) return tl::unexpected(summary.error());
   return conclude_training(options, "grpo", fields_of(options), *summary);

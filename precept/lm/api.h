@@ -119,6 +119,7 @@ struct TrainOptions {
   // each of their lanes. The order of the sums, and so the last bits of all results, depends on it.
   int lanes = 4;
   WorldOptions world;            // how many processes there are changes no bit either
+  std::string device = "cpu";    // what trains and what answers while it does; as EngineOptions::device. Lanes are the processor's
   LoraOptions lora;              // on: `out` becomes an adapter's folder instead of a checkpoint's
   int threads = 0;               // 0: all cores
   GuardOptions guard;            // against collapse
@@ -131,6 +132,7 @@ struct TrainOptions {
 
 // What `device` and `precision` mean, for every command that has them as options.
 inline constexpr const char* kDeviceHelp = "what generates: cpu, or a GPU: cuda, cuda:N (a build with libtorch; docs/gpu.md)";
+inline constexpr const char* kTrainDeviceHelp = "what trains, and what answers and judges meanwhile: cpu, or a GPU: cuda, cuda:N (a build with libtorch; docs/gpu.md)";
 inline constexpr const char* kPrecisionHelp = "factors of the products: bf16, fp32, or auto (bf16 where the processor has it)";
 
 struct TrainSummary {

@@ -8,6 +8,7 @@
 
 #include "precept/lm/train/state.h"
 #include "precept/lm/train/trainer.h"
+#include "tests/lm/device.h"
 #include "tests/lm/engine_support.h"
 #include "tests/lm/flat_weights.h"
 #include "tests/lm/lora_support.h"
@@ -46,6 +47,7 @@ class LoraRun : public testing::Test {
  protected:
   TrainOptions options(const std::string& name) const {
     TrainOptions o;
+    o.device = test_device();
     o.from = base_.folder.path();
     o.out = folder_.path() + "/" + name;
     o.batch_tokens = 96;

@@ -4,6 +4,7 @@
 
 #include <optional>
 
+#include "precept/lm/train/cpu_trainer.h"
 #include "precept/lm/train/lora.h"
 #include "precept/lm/train/rollout.h"
 #include "tests/lm/engine_support.h"
@@ -64,7 +65,7 @@ class Policy {
       subject_.lora.emplace(layout_.config, *lora_targets(*subject_.config, layout_.config));
     }
     const std::vector<float> weights = *load_weights(options_.from, layout_);
-    trainer_ = std::make_unique<BatchTrainer>(options_, layout_, adapter ? &*subject_.lora : nullptr, 2);
+    trainer_ = std::make_unique<CpuTrainer>(options_, layout_, adapter ? &*subject_.lora : nullptr, 2);
     if (adapter) trainer_->freeze(weights);
     optimizer_.master = adapter ? initial_lora(*subject_.lora, 4) : weights;
     optimizer_.mean.assign(subject_.size(), 0.0F);
@@ -94,7 +95,7 @@ class Policy {
     trainer_->gradient({&example}, 1.0F);
     trainer_->update(optimizer_, 3e-2, 1.0);
   }
-  BatchTrainer& trainer() { return *trainer_; }
+  CpuTrainer& trainer() { return *trainer_; }
   const AdamW& optimizer() const { return optimizer_; }
 
  private:
@@ -104,7 +105,7 @@ class Policy {
   Subject subject_;
   TrainOptions options_;
   AdamW optimizer_;
-  std::unique_ptr<BatchTrainer> trainer_;
+  std::unique_ptr<CpuTrainer> trainer_;
   std::unique_ptr<PolicyEngine> engine_;
 };
 

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "precept/lm/train/trainer.h"
+#include "tests/lm/device.h"
 #include "tests/lm/engine_support.h"
 
 namespace precept {
@@ -23,6 +24,7 @@ class RlRun : public testing::Test {
  protected:
   TrainOptions options(const std::string& name) const {
     TrainOptions o;
+    o.device = test_device();
     o.from = checkpoint_.folder.path();
     o.out = folder_.path() + "/" + name;
     o.batch_tokens = 400;
@@ -185,7 +187,11 @@ TEST_F(RlRun, OnTheFirstStepTheRatiosAreOne) {
   std::vector<Event> events;
   TrainOptions o = options("ratio");
   ASSERT_TRUE(train_grpo(o, short_answers(), prompts(4), letters, [&](const Event& e) { events.push_back(e); }));
-  EXPECT_EQ(metric(events, "ratio_error", false), 0) << "engine and trainer give the same bits";
+  if (o.device == "cpu") {
+    EXPECT_EQ(metric(events, "ratio_error", false), 0) << "engine and trainer give the same bits";
+  } else {
+    EXPECT_LT(metric(events, "ratio_error", false), 0.05) << "up to rounding";
+  }
 }
 
 TEST_F(RlRun, DynamicSamplingReplacesGroupsThatTeachNothing) {

@@ -15,7 +15,7 @@
 #include "precept/lm/nn/head.h"
 #include "precept/lm/nn/llama.h"
 #include "precept/lm/train/adamw.h"
-#include "precept/lm/train/batch_trainer.h"
+#include "precept/lm/train/cpu_trainer.h"
 #include "precept/lm/train/forward.h"
 #include "precept/lm/train/lora.h"
 #include "precept/lm/train/objective.h"
@@ -317,7 +317,7 @@ TEST(Accumulation, ThreadsAndCheckpointingChangeNoBit) {
     TrainOptions options;
     options.precision = "fp32";
     options.activation_checkpointing = recompute;
-    BatchTrainer trainer(options, layout, nullptr, threads);
+    CpuTrainer trainer(options, layout, nullptr, threads);
     AdamW optimizer;
     optimizer.master.assign(model.weights.flat.begin(), model.weights.flat.end());
     optimizer.mean.assign(layout.size, 0.0F);
@@ -351,7 +351,7 @@ Summed summed(const Model& model, const std::vector<TrainExample>& examples, int
   TrainOptions options;
   options.precision = "fp32";
   options.lanes = lanes;
-  BatchTrainer trainer(options, model.layout, nullptr, threads);
+  CpuTrainer trainer(options, model.layout, nullptr, threads);
   AdamW optimizer;
   optimizer.beta1 = optimizer.beta2 = 0;
   optimizer.master.assign(model.weights.flat.begin(), model.weights.flat.end());
@@ -429,7 +429,7 @@ int limited(int lanes, int threads, std::size_t before, std::size_t after, int l
   TrainOptions options;
   options.precision = "fp32";
   options.lanes = lanes;
-  BatchTrainer trainer(options, layout, nullptr, threads);
+  CpuTrainer trainer(options, layout, nullptr, threads);
   trainer.take(std::vector<float>(layout.size, 0.01F));
   const auto examples = random_examples({20, longest, longest, 900, 700, 10});
   allow(before);

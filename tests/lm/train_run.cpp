@@ -14,6 +14,7 @@
 #include "precept/lm/train/batches.h"
 #include "precept/lm/train/state.h"
 #include "precept/lm/train/trainer.h"
+#include "tests/lm/device.h"
 
 namespace precept {
 namespace {
@@ -48,6 +49,7 @@ class TrainRun : public testing::Test {
 
   TrainOptions options(const std::string& name) const {
     TrainOptions o;
+    o.device = test_device();
     o.fresh.vocab_size = 8;
     o.fresh.hidden_size = 48;
     o.fresh.intermediate_size = 96;

@@ -14,18 +14,11 @@
 #include "precept/core/rng.h"
 #include "precept/lm/train/trainer.h"
 #include "precept/lm/train/world.h"
+#include "tests/lm/ranks.h"
 #include "tests/support/free_port.h"
 
 namespace precept {
 namespace {
-
-template <class Work>
-void on_ranks(int size, const Work& work) {
-  const int port = free_port();
-  std::vector<std::thread> threads;
-  for (int rank = 0; rank < size; ++rank) threads.emplace_back([&work, rank, size, port] { work(WorldOptions{rank, size, "127.0.0.1", port}); });
-  for (std::thread& thread : threads) thread.join();
-}
 
 TEST(World, GathersWhatEachOneSays) {
   for (const int size : {1, 2, 4}) {

@@ -19,7 +19,7 @@ struct Roof {
 };
 
 struct BenchOptions {
-  std::string shape = "135m";  // pocket, 135m, 360m or 1b (random weights), or a checkpoint's folder
+  std::string shape = "135m";  // pocket, 135m, 360m, 1b or 8b (random weights), or a checkpoint's folder
   std::string precision = "bf16", weights = "auto";  // see EngineOptions
   int threads = 0;             // 0: all cores
   std::string device = "cpu";  // see EngineOptions; the roofs are then that device's
@@ -53,7 +53,7 @@ struct BenchReport {
   int threads = 0;
 };
 
-// Shapes of models of the field by their size: SmolLM2-135M and -360M, Llama 3.2 1B, and the built-in model.
+// Shapes of models of the field by their size: SmolLM2-135M and -360M, Llama 3.2 1B, Llama 3.1 8B, and the built-in model.
 Result<LlamaConfig> bench_shape(const std::string& name);
 // A checkpoint of that shape in bf16 with random weights and a tokenizer in which every letter is one token.
 Status write_random_checkpoint(const LlamaConfig& shape, const std::string& folder);

@@ -77,7 +77,13 @@ Result<LlamaConfig> bench_shape(const std::string& name) {
   if (name == "135m") return shape_of(49152, 576, 1536, 30, 9, 3, 64);
   if (name == "360m") return shape_of(49152, 960, 2560, 32, 15, 5, 64);
   if (name == "1b") return shape_of(128256, 2048, 8192, 16, 32, 8, 64);
-  return bad_input("there is no shape \"" + name + "\"", "the shapes are pocket, 135m, 360m and 1b; a folder with a checkpoint works too");
+  if (name == "8b") {
+    LlamaConfig c = shape_of(128256, 4096, 14336, 32, 32, 8, 128);
+    c.rope_theta = 500000;
+    c.tie_word_embeddings = false;
+    return c;
+  }
+  return bad_input("there is no shape \"" + name + "\"", "the shapes are pocket, 135m, 360m, 1b and 8b; a folder with a checkpoint works too");
 }
 
 Status write_random_checkpoint(const LlamaConfig& shape, const std::string& folder) {

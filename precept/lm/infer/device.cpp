@@ -51,11 +51,6 @@ Result<const TorchApi*> open_library() {
   return entry();
 }
 
-Result<const TorchApi*> torch_library() {
-  static const Result<const TorchApi*> library = open_library();
-  return library;
-}
-
 // Bytes for keys and values beside `taken` ones of weights and activations. `usual`: where the options name none.
 Result<std::int64_t> cache_bytes(const EngineOptions& options, const Weights& weights, std::int64_t usual, std::int64_t taken) {
   const std::int64_t wanted = options.cache_bytes > 0 ? options.cache_bytes : usual;
@@ -85,6 +80,11 @@ Result<std::unique_ptr<Backend>> open_on_torch(const Weights& weights, const Eng
 }
 
 }  // namespace
+
+Result<const TorchApi*> torch_library() {
+  static const Result<const TorchApi*> library = open_library();
+  return library;
+}
 
 Status check_device(const std::string& device) {
   const std::string cuda = "cuda:";

@@ -12,6 +12,8 @@
 
 namespace precept::infer {
 
+struct TorchApi;  // lm/torch/api.h
+
 // Refuses an EngineOptions::device that is none, or that this build or this machine lacks. Quick: no model is needed for it.
 Status check_device(const std::string& device);
 // Weights and cache then lie elsewhere, and nothing need be packed.
@@ -20,6 +22,9 @@ inline bool on_torch(const EngineOptions& options) { return options.device != "c
 // The backend of options.device, with a cache under all bounds of the options; refuses a budget that holds no cache worth the
 // name. For devices other than "cpu" libprecept_lm_torch.so is opened, which lies beside this library.
 Result<std::unique_ptr<Backend>> open_backend(Weights weights, const EngineOptions& options, int choices);
+
+// The library that reaches such devices. Error: this build or machine has none.
+Result<const TorchApi*> torch_library();
 
 // What a device other than "cpu" does at best.
 Result<Roof> measure_device(const std::string& device, nn::Precision precision);

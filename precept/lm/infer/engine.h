@@ -122,13 +122,13 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& folder, const Engi
 // A model in training, all of it borrowed; `adapter` is on it where there is one. Requests are answered with the weights as they
 // are: whoever changes them calls forget() before the next one.
 struct TrainedModel {
-  const nn::Layout& layout;
-  const nn::Weights& weights;
+  const LlamaConfig& config;
   const nn::LoraWeights* adapter;
-  const nn::Kernels& kernels;    // that pack the weights
   std::string tokenizer_folder;  // of `files`, for messages
+  // On the trainer's own weights. `choices`: tokens that may be picked, the first ones.
+  std::function<Result<std::unique_ptr<Backend>>(int choices)> backend;
 };
-// On the CPU, whatever the options say; of them, precision, weights and adapters do not count either. The model has no digest.
+// Of the options device, precision, weights, adapters and memory do not count. The model has no digest.
 Result<std::unique_ptr<Engine>> open_trained(const TrainedModel& model, TokenizerFiles files, EngineOptions options);
 
 }  // namespace precept::infer

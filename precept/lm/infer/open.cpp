@@ -132,9 +132,8 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
 }
 
 Result<std::unique_ptr<Engine>> open_trained(const TrainedModel& model, TokenizerFiles files, EngineOptions options) {
-  const LlamaConfig& config = model.layout.config;
+  const LlamaConfig& config = model.config;
   if (Status fits = check_vocabulary(files, config, model.tokenizer_folder + "/tokenizer.json"); !fits) return tl::unexpected(fits.error());
-  options.device = "cpu";
   const int choices = std::min(files.tokenizer.size(), config.vocab_size);
   EngineParts parts{{}, std::move(files), config.more_eos_token_ids, "", {}, nullptr};
   parts.info.name = "policy";
@@ -143,7 +142,7 @@ Result<std::unique_ptr<Engine>> open_trained(const TrainedModel& model, Tokenize
   parts.info.parameters = config.parameters();
   parts.end_tokens.push_back(config.eos_token_id);
   if (model.adapter != nullptr) parts.chosen = std::make_unique<Adapter>("policy", *model.adapter);
-  auto backend = open_backend(trained_weights(model.layout, model.weights, model.kernels), options, choices);
+  auto backend = model.backend(choices);
   if (!backend) return tl::unexpected(backend.error());
   return std::make_unique<Engine>(std::move(parts), std::move(*backend), options);
 }

@@ -10,10 +10,21 @@
 #include "precept/lm/bench/bench.h"
 #include "precept/lm/infer/backend.h"
 #include "precept/lm/infer/weights.h"
+#include "precept/lm/train/batch_trainer.h"
 
 namespace precept::infer {
 
-inline constexpr int kTorchApiVersion = 1;
+inline constexpr int kTorchApiVersion = 2;
+
+// What a trainer is made for; all of it is borrowed. `lora`: of the adapter that is trained, or null. `head`: floats of a value head.
+struct TrainerSpec {
+  const TrainOptions& options;  // `device` names the device
+  const nn::Layout& layout;
+  const nn::LoraLayout* lora;
+  int threads;  // of torch-cpu
+  std::size_t head;
+  World* world;
+};
 
 // A device is "cuda", "cuda:N" or "torch-cpu".
 struct TorchApi {
@@ -27,6 +38,7 @@ struct TorchApi {
   // Copies the weights, which should not be packed, to the device; they are not needed afterwards. `cache_bytes`: of keys and
   // values; at least one block is made. `choices`: tokens that may be picked, the first ones. `threads`: of torch-cpu.
   Result<std::unique_ptr<Backend>> (*open)(const Weights& weights, const std::string& device, int threads, std::int64_t cache_bytes, int choices);
+  Result<std::unique_ptr<BatchTrainer>> (*open_trainer)(const TrainerSpec& spec);
 };
 
 }  // namespace precept::infer

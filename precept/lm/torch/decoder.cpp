@@ -80,12 +80,50 @@ Decoder::Decoder(const Weights& weights, at::Device device, std::int64_t blocks)
   norm_ = upload(weights.norm, device);
   for (int l = 0; l < c.num_hidden_layers; ++l) {
     const Weights::Layer& w = weights.layers[static_cast<std::size_t>(l)];
-    auto kind = std::find(windows_.begin(), windows_.end(), c.window(l));
-    if (kind == windows_.end()) kind = windows_.insert(windows_.end(), c.window(l));
     layers_.push_back({upload(w.input_norm, device), upload(w.post_norm, device), matrix({&w.qkv}), matrix({&w.out}), matrix({&w.gate, &w.up}),
                        matrix({&w.down}), upload(w.qkv_bias, device), upload(w.out_bias, device), upload(w.q_norm, device),
-                       upload(w.k_norm, device), static_cast<int>(kind - windows_.begin())});
+                       upload(w.k_norm, device), kind(c.window(l))});
   }
+  make_cache(blocks);
+}
+
+Decoder::Decoder(const on_device::TrainWeights& w, at::Device device, std::int64_t blocks) : config_(w.layout.config), device_(device), type_(w.type) {
+  const LlamaConfig& c = config_;
+  const std::int64_t C = c.hidden_size, F = c.intermediate_size, X = std::int64_t{c.num_attention_heads} * c.head_dim;
+  const std::int64_t W = X + 2 * std::int64_t{c.num_key_value_heads} * c.head_dim;
+  embed_VC_ = w.matrix(w.layout.embed, c.vocab_size, C);
+  head_VC_ = w.head_rows();
+  norm_ = w.vector(w.layout.norm);
+  for (int l = 0; l < c.num_hidden_layers; ++l) {
+    const nn::Layout::Layer& at = w.layout.layers[static_cast<std::size_t>(l)];
+    const auto vector = [&](bool there, std::size_t offset) { return there ? w.vector(offset) : at::Tensor(); };
+    layers_.push_back({w.vector(at.input_norm), w.vector(at.post_norm), w.matrix(at.qkv, W, C), w.matrix(at.out, C, X), w.matrix(at.gate_up, 2 * F, C),
+                       w.matrix(at.down, C, F), vector(c.qkv_bias, at.qkv_bias), vector(c.out_bias, at.out_bias), vector(c.qk_norm, at.q_norm),
+                       vector(c.qk_norm, at.k_norm), kind(c.window(l))});
+  }
+  if (w.lora) {
+    Adapted& all = trained_.emplace(w.lora->products.size());
+    for (std::size_t p = 0; p < all.size(); ++p) {
+      for (const nn::LoraLayout::Module& m : w.lora->products[p]) {
+        const auto part = [&](std::size_t offset, std::int64_t rows, std::int64_t cols) {
+          return w.adapter_factors.narrow(0, static_cast<std::int64_t>(offset), rows * cols).view({rows, cols});
+        };
+        all[p].push_back({m.at, m.scale, part(m.a, m.rank, m.in), part(m.b, m.out, m.rank)});
+      }
+    }
+  }
+  make_cache(blocks);
+}
+
+int Decoder::kind(int window) {
+  auto at = std::find(windows_.begin(), windows_.end(), window);
+  if (at == windows_.end()) at = windows_.insert(windows_.end(), window);
+  return static_cast<int>(at - windows_.begin());
+}
+
+void Decoder::make_cache(std::int64_t blocks) {
+  const LlamaConfig& c = config_;
+  const at::Device device = device_;
   const auto positions = static_cast<int>(std::min<std::int64_t>(c.max_position_embeddings, blocks * kBlockTokens));
   const Rotary rotary(c, positions);
   cosines_ = upload(rotary.cosines.data(), {positions, c.head_dim / 2}, at::kFloat, device);
@@ -151,6 +189,7 @@ at::Tensor Decoder::attention(const at::Tensor& q_RQ, std::int64_t layer, const 
 }
 
 const Decoder::Adapted& Decoder::adapted(const Adapter& adapter) {
+  if (trained_) return *trained_;
   const auto known = adapters_.find(&adapter);
   if (known != adapters_.end()) return known->second;
   Adapted all(adapter.layout.products.size());

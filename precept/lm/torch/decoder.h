@@ -6,12 +6,14 @@
 // Q = H D, W = (H + 2 G) D, feed-forward F, vocabulary V; of a batch of attention: pieces S, rows T, keys L.
 
 #include <map>
+#include <optional>
 #include <vector>
 
 #include <ATen/ATen.h>
 
 #include "precept/lm/infer/weights.h"
 #include "precept/lm/torch/step.h"
+#include "precept/lm/torch/train_pass.h"
 
 namespace precept::infer {
 
@@ -19,6 +21,8 @@ class Decoder {
  public:
   // Has `blocks` blocks of keys and values, and one more that is nobody's (StepPlanner's spare).
   Decoder(const Weights& weights, at::Device device, std::int64_t blocks);
+  // On the tensors of a trainer, which are as they are at each step; all adapters are the one that it trains.
+  Decoder(const on_device::TrainWeights& weights, at::Device device, std::int64_t blocks);
 
   // The windows of the layers, each once.
   const std::vector<int>& windows() const { return windows_; }
@@ -58,6 +62,9 @@ class Decoder {
   void adapt(const StepPlan& plan, std::int64_t layer, nn::Product product, const at::Tensor& x, const at::Tensor& y);
   const Adapted& adapted(const Adapter& adapter);
 
+  int kind(int window);  // its place in windows_
+  void make_cache(std::int64_t blocks);  // and the tables of angles
+
   LlamaConfig config_;
   at::Device device_;
   at::ScalarType type_;  // of factors, keys and values
@@ -66,6 +73,7 @@ class Decoder {
   std::vector<int> windows_;
   at::Tensor cache_;  // [layers, 2, blocks + 1, kBlockTokens, G, D]
   std::map<const Adapter*, Adapted> adapters_;  // those that were asked for so far
+  std::optional<Adapted> trained_;
 };
 
 }  // namespace precept::infer

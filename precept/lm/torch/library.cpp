@@ -11,6 +11,7 @@
 
 #include "precept/lm/torch/api.h"
 #include "precept/lm/torch/torch_backend.h"
+#include "precept/lm/torch/torch_trainer.h"
 
 namespace precept::infer {
 namespace {
@@ -106,11 +107,30 @@ Result<std::unique_ptr<Backend>> open(const Weights& weights, const std::string&
   }
 }
 
+// Processes of one machine each take their own of its GPUs, unless one is named.
+Result<std::unique_ptr<BatchTrainer>> open_trainer(const TrainerSpec& spec) {
+  const std::string& name = spec.options.device;
+  Result<at::Device> device = device_of(name);
+  if (!device) return tl::unexpected(device.error());
+  try {
+    if (device->is_cpu()) at::set_num_threads(spec.threads);
+    if (name == "cuda" && spec.world != nullptr) {
+      const auto count = static_cast<int>(c10::impl::VirtualGuardImpl(at::kCUDA).deviceCount());
+      device = at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(spec.world->rank() % count));
+    }
+    return std::make_unique<on_device::TorchTrainer>(spec, *device);
+  } catch (const c10::OutOfMemoryError&) {
+    return failed("the memory of " + name + " is exhausted", "use a smaller model, or --lora");
+  } catch (const c10::Error& error) {
+    return failed("libtorch: " + first_line(error.what_without_backtrace()));
+  }
+}
+
 }  // namespace
 }  // namespace precept::infer
 
 extern "C" const precept::infer::TorchApi* precept_lm_torch_api() {
   static const precept::infer::TorchApi api = {precept::infer::kTorchApiVersion, precept::infer::free_bytes, precept::infer::scratch_bytes, precept::infer::measure_roof,
-                                               precept::infer::open};
+                                               precept::infer::open, precept::infer::open_trainer};
   return &api;
 }

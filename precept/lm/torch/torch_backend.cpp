@@ -30,6 +30,8 @@ c10::OptionalStreamGuard on(const std::optional<c10::Stream>& stream) {
   return stream ? c10::OptionalStreamGuard(*stream) : c10::OptionalStreamGuard();
 }
 
+nn::Precision precision_of(const on_device::TrainWeights& weights) { return weights.type == at::kBFloat16 ? nn::Precision::kBf16 : nn::Precision::kFp32; }
+
 }  // namespace
 
 TorchLimits::TorchLimits(const LlamaConfig& c, nn::Precision precision, at::Device device) {
@@ -45,14 +47,24 @@ TorchLimits::TorchLimits(const LlamaConfig& c, nn::Precision precision, at::Devi
 
 TorchBackend::TorchBackend(const Weights& weights, at::Device device, std::int64_t cache_bytes, int choices)
     : device_(device), limits_(weights.config, weights.precision, device), choices_(choices) {
+  open(weights, weights.config, weights.precision, cache_bytes);
+}
+
+TorchBackend::TorchBackend(const on_device::TrainWeights& weights, at::Device device, std::int64_t cache_bytes, int choices)
+    : device_(device), limits_(weights.layout.config, precision_of(weights), device), choices_(choices) {
+  open(weights, weights.layout.config, precision_of(weights), cache_bytes);
+}
+
+template <class Source>
+void TorchBackend::open(const Source& weights, const LlamaConfig& config, nn::Precision precision, std::int64_t cache_bytes) {
   const c10::InferenceMode inference;
-  if (device.is_cuda()) stream_ = c10::impl::VirtualGuardImpl(device.type()).getStreamFromGlobalPool(device);
+  if (device_.is_cuda()) stream_ = c10::impl::VirtualGuardImpl(device_.type()).getStreamFromGlobalPool(device_);
   const auto guard = on(stream_);
-  const std::int64_t block = kv_bytes(weights.config, weights.precision) * kBlockTokens * weights.config.num_hidden_layers;
+  const std::int64_t block = kv_bytes(config, precision) * kBlockTokens * config.num_hidden_layers;
   blocks_ = std::max<std::int64_t>(1, cache_bytes / block);
-  decoder_.emplace(weights, device, blocks_);
+  decoder_.emplace(weights, device_, blocks_);
   planner_.emplace(decoder_->windows(), static_cast<std::uint32_t>(blocks_), limits_.step);
-  graphs_.emplace(*decoder_, device);
+  graphs_.emplace(*decoder_, device_);
 }
 
 // A step of which nothing was wanted may still be running, perhaps as a graph that is about to go.

@@ -28,6 +28,8 @@ class TorchBackend : public Backend {
  public:
   // See TorchApi::open.
   TorchBackend(const Weights& weights, at::Device device, std::int64_t cache_bytes, int choices);
+  // On a trainer's tensors, which it changes only while no step runs, and has changed before one begins.
+  TorchBackend(const on_device::TrainWeights& weights, at::Device device, std::int64_t cache_bytes, int choices);
   ~TorchBackend() override;
 
   std::vector<Outcome> run(const std::vector<Segment>& segments, const std::vector<Wanted>& wanted) override;
@@ -36,6 +38,8 @@ class TorchBackend : public Backend {
   std::int64_t blocks() const override { return blocks_; }
 
  private:
+  template <class Source>
+  void open(const Source& weights, const LlamaConfig& config, nn::Precision precision, std::int64_t cache_bytes);
   std::vector<Outcome> step(const std::vector<Segment>& segments, const std::vector<Wanted>& wanted);
 
   at::Device device_;

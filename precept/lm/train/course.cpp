@@ -12,6 +12,7 @@
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/io.h"
 #include "precept/core/rng.h"
+#include "precept/lm/infer/device.h"
 #include "precept/lm/train/lora.h"
 #include "precept/lm/train/steps.h"
 
@@ -33,14 +34,15 @@ Status check(const TrainOptions& o, std::uint64_t items) {
   if (o.precision != "auto" && o.precision != "bf16" && o.precision != "fp32") {
     return bad_input("precision must be auto, bf16 or fp32, not \"" + o.precision + "\"");
   }
-  if (o.precision == "bf16" && !nn::bf16_kernels()) {
+  if (Status there = infer::check_device(o.device); !there) return there;
+  if (o.precision == "bf16" && o.device == "cpu" && !nn::bf16_kernels()) {
     return bad_input("this processor has no bf16 products", "--precision auto takes fp32 here");
   }
   if (o.world.size < 1 || o.world.rank < 0 || o.world.rank >= o.world.size) {
     return bad_input(fmt::format("there is no process {} of {}", o.world.rank, o.world.size));
   }
   if (o.lanes < 1 || o.lanes > kMaxLanes) return bad_input(fmt::format("lanes must be between 1 and {}, not {}", kMaxLanes, o.lanes));
-  if (o.world.size > o.lanes) {
+  if (o.device == "cpu" && o.world.size > o.lanes) {
     return bad_input(fmt::format("{} processes are too many for {} lane{}", o.world.size, o.lanes, o.lanes == 1 ? "" : "s"),
                      fmt::format("use up to {}, or more --lanes (up to {}; results depend on it)", o.lanes, kMaxLanes));
   }
@@ -194,21 +196,17 @@ Status rehearse(const LessonStart& start, std::size_t longest) {
   return {};
 }
 
-Result<std::unique_ptr<FrozenModel>> reference_of(const LessonStart& start) {
-  BatchTrainer& trainer = start.trainer;
-  const nn::Layout& layout = start.subject.layout;
-  const int threads = std::min(trainer.threads(), start.options.lanes);  // as the trainer's own
-  if (start.subject.lora) return std::make_unique<FrozenModel>(layout, trainer.kernels(), trainer.base(), threads);
-  Result<std::vector<float>> weights = load_weights(start.options.from, layout);
+Result<std::unique_ptr<Reference>> reference_of(const LessonStart& start) {
+  if (start.subject.lora) return start.trainer.reference(std::nullopt);
+  Result<std::vector<float>> weights = load_weights(start.options.from, start.subject.layout);
   if (!weights) return tl::unexpected(weights.error());
-  for (float& weight : *weights) weight = round_to_bf16(weight);
-  return std::make_unique<FrozenModel>(layout, trainer.kernels(), *weights, threads);
+  return start.trainer.reference(std::move(*weights));
 }
 
 Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course, const EventSink& sink) {
   if (Status fine = check(wanted, course.items); !fine) return tl::unexpected(fine.error());
   TrainOptions options = wanted;
-  if (options.precision == "auto") options.precision = nn::bf16_kernels() ? "bf16" : "fp32";
+  if (options.precision == "auto") options.precision = nn::bf16_kernels() || options.device.rfind("cuda", 0) == 0 ? "bf16" : "fp32";
   LlamaConfig config = options.fresh;
   std::string start_digest = "random";
   if (!options.from.empty()) {
@@ -236,17 +234,19 @@ Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course
   }
   const std::string fingerprint = train_fingerprint(options, course, layout.config, start_digest);
 
-  const std::string same = fingerprint + (options.precision == "bf16" ? nn::bf16_kernels() : &nn::kernels())->name;
+  const nn::Kernels* rounded = nn::bf16_kernels();
+  const std::string same = fingerprint + (options.precision == "bf16" && rounded ? *rounded : nn::kernels()).name;
   Result<std::unique_ptr<World>> world = World::join(options.world, same);
   if (!world) return tl::unexpected(world.error());
   Result<TrainState> state = begin(options, subject, fingerprint);
   if (!state) return tl::unexpected(state.error());
   if (Status agreed = agree_on_start(**world, state->optimizer.step); !agreed) return tl::unexpected(agreed.error());
 
-  const int threads = options.threads > 0 ? options.threads : std::max(1, int(std::thread::hardware_concurrency()));
-  BatchTrainer trainer(options, subject.layout, subject.lora ? &*subject.lora : nullptr, threads, subject.head, world->get());
+  const auto opened = open_trainer(options, subject.layout, subject.lora ? &*subject.lora : nullptr, subject.head, world->get());
+  if (!opened) return tl::unexpected(opened.error());
+  BatchTrainer& trainer = **opened;
   if (subject.lora) trainer.freeze(std::exchange(frozen, {}));
-  trainer.take(state->optimizer.master);
+  trainer.begin(state->optimizer);
   Result<std::unique_ptr<Lesson>> lesson = course.begin({options, subject, trainer, state->position});
   if (!lesson) return tl::unexpected(lesson.error());
   const Result<std::vector<float>> weights = run_steps(options, course.items, **lesson, trainer, *state, sink);

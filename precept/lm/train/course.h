@@ -78,6 +78,6 @@ Status rehearse(const LessonStart& start, std::size_t longest);
 // Longest sequence that the options and the model's context allow.
 int longest_sequence(const TrainOptions& options, const LlamaConfig& config);
 // The start of a run as a model that stays as it is: `from`, rounded as the trainer sees it; with an adapter, its base.
-Result<std::unique_ptr<FrozenModel>> reference_of(const LessonStart& start);
+Result<std::unique_ptr<Reference>> reference_of(const LessonStart& start);
 
 }  // namespace precept

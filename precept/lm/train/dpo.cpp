@@ -23,7 +23,7 @@ void weigh(TrainExample& example, double d) {
 }
 
 // Sums of log-probabilities of every example by the reference, in the order of the set.
-std::vector<double> reference_sums(const TrainSet& pairs, int limit, FrozenModel& reference) {
+std::vector<double> reference_sums(const TrainSet& pairs, int limit, Reference& reference) {
   std::vector<double> sums;
   for (std::uint64_t begin = 0; begin < pairs.count; begin += kReferenceItems) {
     std::vector<TrainExample> examples;
@@ -41,7 +41,7 @@ std::vector<double> reference_sums(const TrainSet& pairs, int limit, FrozenModel
 
 class Preferences : public Lesson {
  public:
-  Preferences(const LessonStart& start, const PreferenceOptions& preference, const TrainSet& pairs, int limit, std::unique_ptr<FrozenModel> reference)
+  Preferences(const LessonStart& start, const PreferenceOptions& preference, const TrainSet& pairs, int limit, std::unique_ptr<Reference> reference)
       : preference_(preference), pairs_(pairs), batches_(pairs, start.options, limit, start.subject.layout.config.vocab_size, start.position),
         reference_(std::move(reference)), reference_sums_(reference_sums(pairs, limit, *reference_)) {}
 
@@ -85,7 +85,7 @@ class Preferences : public Lesson {
   const PreferenceOptions& preference_;
   const TrainSet& pairs_;
   Batches batches_;
-  std::unique_ptr<FrozenModel> reference_;
+  std::unique_ptr<Reference> reference_;
   std::vector<double> reference_sums_;
   std::unique_ptr<Probe> probe_;
 };

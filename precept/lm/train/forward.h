@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "precept/lm/nn/llama.h"
+#include "precept/lm/train/batch_trainer.h"
 #include "precept/lm/train/lanes.h"
 #include "precept/lm/train/world.h"
 
@@ -58,13 +59,13 @@ void from_all(World* world, int lanes, const OfLane& of_lane) {
 }
 
 // A model that is not trained: a reference, or a reward model. Weights that it owns, or those of a trainer's frozen base.
-class FrozenModel {
+class FrozenModel : public Reference {
  public:
   // `flat`: as the layout, and a value head behind it where there is one. All but the weights is borrowed. `threads` compute.
   FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const std::vector<float>& flat, int threads);
   FrozenModel(const nn::Layout& layout, const nn::Kernels& kernels, const nn::Weights& base, int threads);
 
-  std::vector<std::vector<float>> logprobs(const std::vector<TrainExample>& sequences);
+  std::vector<std::vector<float>> logprobs(const std::vector<TrainExample>& sequences) override;
   std::vector<double> values(const std::vector<TrainExample>& sequences);
 
  private:

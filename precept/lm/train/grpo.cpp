@@ -258,7 +258,7 @@ class Grpo : public Lesson {
   int limit_;
   std::int64_t ordered_ = -1, epoch_of_draw_ = 0;
   std::vector<std::uint32_t> order_;
-  std::unique_ptr<FrozenModel> reference_;
+  std::unique_ptr<Reference> reference_;
   std::unique_ptr<PolicyEngine> policy_;
   std::unique_ptr<Probe> probe_;
   std::optional<TokenizerFiles> files_;

@@ -62,9 +62,10 @@ inline Lanes deal(const std::vector<const TrainExample*>& examples, int count) {
   return lanes;
 }
 
-// Calls work(chunk, positions) for a lane's sequences, in order, as many together as kChunkTokens takes (at least one).
+// Calls work(chunk, positions) for a lane's sequences, in order, as many together as `most` tokens take (at least one).
 template <class Work>
-void in_chunks(const std::vector<const TrainExample*>& examples, const std::vector<std::size_t>& lane, const Work& work) {
+void in_chunks(const std::vector<const TrainExample*>& examples, const std::vector<std::size_t>& lane, const Work& work,
+               int most = kChunkTokens) {
   std::vector<const TrainExample*> chunk;
   std::vector<std::size_t> positions;
   std::size_t tokens = 0;
@@ -75,7 +76,7 @@ void in_chunks(const std::vector<const TrainExample*>& examples, const std::vect
     tokens = 0;
   };
   for (const std::size_t i : lane) {
-    if (tokens + examples[i]->tokens.size() > kChunkTokens) flush();
+    if (tokens + examples[i]->tokens.size() > static_cast<std::size_t>(most)) flush();
     chunk.push_back(examples[i]);
     positions.push_back(i);
     tokens += examples[i]->tokens.size();

@@ -9,7 +9,7 @@ constexpr std::uint32_t kGuardStream = 210;  // RngKey::step of the guards' answ
 
 }  // namespace
 
-Result<std::unique_ptr<Probe>> Probe::make(const LessonStart& start, RewardFunction reward, FrozenModel* reference, PolicyEngine* policy) {
+Result<std::unique_ptr<Probe>> Probe::make(const LessonStart& start, RewardFunction reward, Reference* reference, PolicyEngine* policy) {
   std::unique_ptr<Probe> probe(new Probe(start.options));
   const GuardOptions& guard = start.options.guard;
   if (!guard.on || guard.prompts.empty()) return probe;

@@ -13,7 +13,7 @@ class Probe {
  public:
   // `reward`, `reference` and `policy` may be absent (the last one is then opened); borrowed is all but `reward`. Without guard
   // prompts nothing is ever looked at.
-  static Result<std::unique_ptr<Probe>> make(const LessonStart& start, RewardFunction reward, FrozenModel* reference, PolicyEngine* policy = nullptr);
+  static Result<std::unique_ptr<Probe>> make(const LessonStart& start, RewardFunction reward, Reference* reference, PolicyEngine* policy = nullptr);
 
   Result<std::optional<Reading>> look(BatchTrainer& trainer, std::int64_t step);
 
@@ -25,7 +25,7 @@ class Probe {
 
   const TrainOptions& options_;
   RewardFunction reward_;
-  FrozenModel* reference_ = nullptr;
+  Reference* reference_ = nullptr;
   std::unique_ptr<PolicyEngine> own_policy_;
   PolicyEngine* policy_ = nullptr;  // null: there are no prompts
   std::optional<TokenizerFiles> files_;

@@ -14,13 +14,11 @@ const std::string& tokenizer_folder(const TrainOptions& options) {
 Result<std::unique_ptr<PolicyEngine>> PolicyEngine::open(const LessonStart& start) {
   auto files = policy_files(start.options);
   if (!files) return tl::unexpected(files.error());
-  const BatchTrainer& trainer = start.trainer;
   EngineOptions options;
   options.threads = start.options.threads;
-  const infer::TrainedModel model{start.subject.layout, trainer.base(), trainer.adapter(), trainer.kernels(), tokenizer_folder(start.options)};
-  auto engine = infer::open_trained(model, std::move(*files), options);
+  auto engine = start.trainer.open_engine(std::move(*files), tokenizer_folder(start.options), options);
   if (!engine) return tl::unexpected(engine.error());
-  std::unique_ptr<PolicyEngine> policy(new PolicyEngine(trainer));
+  std::unique_ptr<PolicyEngine> policy(new PolicyEngine(start.trainer));
   policy->engine_ = std::move(*engine);
   return policy;
 }

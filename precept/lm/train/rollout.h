@@ -12,8 +12,7 @@
 
 namespace precept {
 
-// The engine on the weights that a trainer has in memory, in the trainer's precision: they are the same bytes, so there is nothing to
-// hand over after a step, and the log-probabilities of its answers are the trainer's to the bit. Not while the trainer computes.
+// An engine on the weights that a trainer has in memory (BatchTrainer::open_engine). Not while the trainer computes.
 class PolicyEngine {
  public:
   // The trainer is borrowed. Errors: the tokenizer's files, or a tokenizer of another model.

@@ -93,6 +93,7 @@ std::string train_fingerprint(const TrainOptions& o, const Course& course, const
       {"weight_decay", o.weight_decay}, {"clip_norm", o.clip_norm}, {"precision", o.precision}, {"seed", o.seed}};
   // Only where it is not the default, which all runs had before it was an option.
   if (o.lanes != TrainOptions().lanes) fingerprint["lanes"] = o.lanes;
+  if (o.device != "cpu") fingerprint["device"] = o.device.substr(0, o.device.find(':'));  // which one of them changes nothing
   if (o.lora.on) {
     fingerprint["lora"] = {{"rank", o.lora.rank}, {"alpha", o.lora.alpha}, {"targets", o.lora.targets}, {"rslora", o.lora.rslora}};
   }

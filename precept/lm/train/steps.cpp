@@ -76,6 +76,7 @@ class Steps {
     state_.summary.seconds = seconds_before_ + since(start_);
     if (Status saved = save(); !saved) return tl::unexpected(saved.error());
     report_.progress(state_.used);
+    trainer_.fetch(state_.optimizer, false);
     if (state_.summary.halted.empty()) return trainer_.seen(std::move(state_.optimizer.master));
     trainer_.take(state_.good);
     return trainer_.seen(std::move(state_.good));
@@ -170,6 +171,7 @@ class Steps {
     report(readings.back());
     const std::string broken = broken_limits(options_.guard, readings);
     if (broken.empty()) {
+      trainer_.fetch(state_.optimizer, false);
       state_.good = state_.optimizer.master;
       state_.good_step = step;
       return {};
@@ -197,7 +199,11 @@ class Steps {
     });
   }
 
-  Status save() const { return options_.state.empty() || options_.world.rank > 0 ? Status() : save_state(options_.state, state_); }
+  Status save() const {
+    if (options_.state.empty() || options_.world.rank > 0) return {};
+    trainer_.fetch(state_.optimizer, true);
+    return save_state(options_.state, state_);
+  }
 
   const TrainOptions& options_;
   Lesson& lesson_;

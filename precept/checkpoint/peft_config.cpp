@@ -46,7 +46,7 @@ class Reader {
  private:
   tl::unexpected<Error> refuse(const std::string& what, const std::string& hint) const { return bad_input(what, hint, file_); }
   tl::unexpected<Error> refuse_value(const std::string& key, const Json& value, const std::string& hint) const {
-    return refuse("\"" + key + "\": " + in_quotes(value.dump(-1, ' ', false, Json::error_handler_t::replace)) + " is not supported", hint);
+    return refuse(in_quotes(key) + ": " + in_quotes(value.dump(-1, ' ', false, Json::error_handler_t::replace)) + " is not supported", hint);
   }
 
   const Json& take(const std::string& key) {

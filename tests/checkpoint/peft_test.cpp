@@ -245,6 +245,10 @@ TEST_F(Peft, WhatChangesTheComputationIsRefusedByName) {
     EXPECT_THAT(refusal_of([&, k = key, v = value](Json& json) { json[k] = v; }), HasSubstr("\"" + key + "\"")) << value;
   }
   EXPECT_EQ(refusal_of([](Json& json) { json["something_new"] = nullptr; json["revision"] = "main"; }), "(accepted)");
+  // A key is foreign text: on one line, and not for ever.
+  const std::string odd = refusal_of([](Json& json) { json["base\nname" + std::string(500, 'x')] = 1; });
+  EXPECT_THAT(odd, HasSubstr("\"base namexxx"));
+  EXPECT_LT(odd.size(), 300U);
   ASSERT_TRUE(write_file(folder_ + "/adapter_config.json", "{\"r\": 1, \"r\": 2}"));
   EXPECT_NE(refusal(), "(accepted)");
 }

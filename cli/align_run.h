@@ -40,7 +40,7 @@ struct AlignOptions {
   bool guard = true;                     // the guards within a round
   int poison_round = 0;                  // a drill: in this round what is rewarded is turned round; 0: never
   std::string precision = "auto";
-  std::string device = "cpu";            // of all but reward models
+  std::string device = "cpu";            // of all but what reward models score
   int threads = 0, batch = 64;
 };
 
@@ -69,7 +69,7 @@ void for_each_field(AlignOptions& o, Visit visit) {
   visit("guard", o.guard, "watch for collapse within a round, and stop and roll back what breaks a limit");
   visit("poison_round", o.poison_round, "a drill: in this round what is rewarded is turned round, which the panel must notice; 0: never", between(0, 100));
   visit("precision", o.precision, kPrecisionHelp, one_of({"auto", "bf16", "fp32"}));
-  visit("device", o.device, kDeviceHelp);
+  visit("device", o.device, kTrainDeviceHelp);
   visit("threads", o.threads, "threads; 0: all cores (changes no result)", beside(between(0, 1024)));
   visit("batch", o.batch, "sequences decoded together (changes no result)", beside(between(1, 4096)));
 }

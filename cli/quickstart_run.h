@@ -56,7 +56,7 @@ void for_each_field(QuickstartOptions& o, Visit visit) {
   visit("max_rounds", o.max_rounds, "critiques and revisions of one item at most", between(0, 100));
   visit("rl", o.rl, "reinforcement learning after the fine-tuning, with the base model as judge");
   for_each_field(o.reinforce, visit);
-  visit("device", o.device, kDeviceHelp);
+  visit("device", o.device, kTrainDeviceHelp);
   visit("threads", o.threads, "threads; 0: all cores (changes no result)", beside(between(0, 1024)));
   visit("batch", o.batch, "sequences decoded together (changes no result)", beside(between(1, 4096)));
 }

@@ -36,6 +36,8 @@ Result<TrainSummary> run_grpo_stage(const LmApi& lm, TrainCommand& command, cons
   OpenOptions open;
   open.engine.threads = command.train.threads;
   open.engine.device = command.train.device;
+  // A GPU is the trainer's too: the judge may not take what is free.
+  if (command.train.device.rfind("cuda", 0) == 0) open.engine.cache_bytes = std::int64_t{4096} << 20;
   open.engine.max_batch = stage.batch;
   open.events = events;
   const auto rewarder = Rewarder::make(lm, stage.reward, stage.judge.empty() ? command.model : stage.judge, open, *constitution, stage.around_judge);

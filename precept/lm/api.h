@@ -133,7 +133,7 @@ struct TrainOptions {
 // What `device` and `precision` mean, for every command that has them as options.
 inline constexpr const char* kDeviceHelp = "what generates: cpu, or a GPU: cuda, cuda:N (a build with libtorch; docs/gpu.md)";
 inline constexpr const char* kTrainDeviceHelp = "what trains, and what answers and judges meanwhile: cpu, or a GPU: cuda, cuda:N (a build with libtorch; docs/gpu.md)";
-inline constexpr const char* kPrecisionHelp = "factors of the products: bf16, fp32, or auto (bf16 where the processor has it)";
+inline constexpr const char* kPrecisionHelp = "factors of the products: bf16, fp32, or auto (bf16 on a GPU, and where the processor has it)";
 
 struct TrainSummary {
   std::int64_t steps = 0, examples = 0, truncated = 0;

@@ -1,6 +1,6 @@
 #pragma once
 // How libprecept_lm reaches libprecept_lm_torch, the optional library that computes with libtorch: on GPUs, and for its
-// tests on the CPU. It is opened with dlopen when a device asks for it. No header here but the *_tensors.h ones needs torch.
+// tests on the CPU. It is opened with dlopen when a device asks for it. This header and step.h need no torch.
 
 #include <cstdint>
 #include <memory>

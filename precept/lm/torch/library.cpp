@@ -5,6 +5,7 @@
 #include <ATen/Parallel.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 #ifdef PRECEPT_TORCH_CUDA
+#include <c10/cuda/CUDACachingAllocator.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <cuda_runtime_api.h>
 #endif
@@ -45,6 +46,7 @@ Result<std::int64_t> free_bytes(const std::string& name) {
   if (device->is_cuda()) {
     const c10::cuda::CUDAGuard guard(*device);
     std::size_t all = 0;
+    c10::cuda::CUDACachingAllocator::emptyCache();  // what models before this one took counts as free
     if (const cudaError_t error = cudaMemGetInfo(&free, &all); error != cudaSuccess) {
       return failed("the device " + name + " cannot be used: " + cudaGetErrorString(error), kElse);
     }
@@ -123,6 +125,10 @@ Result<std::unique_ptr<BatchTrainer>> open_trainer(const TrainerSpec& spec) {
     return failed("the memory of " + name + " is exhausted", "use a smaller model, or --lora");
   } catch (const c10::Error& error) {
     return failed("libtorch: " + first_line(error.what_without_backtrace()));
+  } catch (const WorldError&) {
+    throw;
+  } catch (const std::runtime_error& error) {  // of c10d and what it is made of
+    return failed("libtorch: " + first_line(error.what()), "see docs/gpu.md on several processes");
   }
 }
 

@@ -57,7 +57,7 @@ class Summing : public ProcessGroup {
     try {
       group_->allreduce(tensors)->wait();
     } catch (const std::exception& error) {
-      throw WorldError("another process is gone: " + first_line(error.what()));
+      throw WorldError("the sum over all processes failed: " + first_line(error.what()));
     }
   }
 
@@ -95,7 +95,7 @@ std::unique_ptr<ProcessGroup> ProcessGroup::join([[maybe_unused]] World& world, 
 #ifdef PRECEPT_GLOO
   if (device.is_cpu()) return gloo(world, options);
 #endif
-  throw WorldError(device.is_cuda() ? "built without NCCL: this libtorch has none, or its nccl.h was not found (docs/gpu.md)"
+  throw std::runtime_error(device.is_cuda() ? "built without NCCL: this libtorch has none, or its nccl.h was not found (docs/gpu.md)"
                                      : "built without Gloo: this libtorch has none, or its headers were not found (docs/gpu.md)");
 }
 

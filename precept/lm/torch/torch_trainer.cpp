@@ -17,8 +17,9 @@ namespace {
 
 constexpr std::int64_t kRange = std::int64_t{1} << 26;  // elements of one part of the optimiser's step
 
-// Tokens that run through the model together.
-int chunk_tokens(at::Device device) { return device.is_cuda() ? 8192 : kChunkTokens; }
+// Tokens that run through the model together: no more than steps have.
+constexpr int kDeviceTokens = 8192;
+int chunk_tokens(const TrainOptions& options, at::Device device) { return device.is_cuda() ? std::min(kDeviceTokens, std::max(kChunkTokens, options.batch_tokens)) : kChunkTokens; }
 
 // Calls work with the device as libtorch's current one, and says in our own terms what went wrong.
 template <class Work>
@@ -69,7 +70,7 @@ void spread_chunk(const std::vector<const TrainExample*>& sequences, const std::
 // The frozen base of an adapter, which is borrowed, or weights of its own.
 class TorchReference : public Reference {
  public:
-  TorchReference(TrainWeights weights, at::Device device) : device_(device), weights_(std::move(weights)), pass_(weights_, false) {}
+  TorchReference(TrainWeights weights, at::Device device, int chunk) : device_(device), chunk_(chunk), weights_(std::move(weights)), pass_(weights_, false) {}
   std::vector<std::vector<float>> logprobs(const std::vector<TrainExample>& examples) override {
     return guarded(device_, [&] {
       const std::vector<const TrainExample*> sequences = pointers_to(examples);
@@ -78,13 +79,14 @@ class TorchReference : public Reference {
         const TrainRows rows = pass_.lay_out(chunk);
         if (rows.counted == 0) return;
         spread_chunk(sequences, positions, pass_.logprobs(rows, pass_.forward(rows, false), std::nullopt, nullptr, nullptr), out);
-      }, chunk_tokens(device_));
+      }, chunk_);
       return out;
     });
   }
 
  private:
   const at::Device device_;
+  const int chunk_;
   TrainWeights weights_;
   TrainPass pass_;
 };
@@ -92,7 +94,7 @@ class TorchReference : public Reference {
 }  // namespace
 
 TorchTrainer::TorchTrainer(const infer::TrainerSpec& spec, at::Device device)
-    : BatchTrainer(spec.lora != nullptr, spec.world), device_(device), size_((spec.lora ? spec.lora->size : spec.layout.size) + spec.head),
+    : BatchTrainer(spec.lora != nullptr, spec.world), device_(device), chunk_(chunk_tokens(spec.options, device)), size_((spec.lora ? spec.lora->size : spec.layout.size) + spec.head),
       weights_(spec.layout, spec.lora, spec.head, type_of(spec.options), device), pass_(weights_, spec.options.activation_checkpointing) {
   if (world_ && world_->size() > 1) group_ = ProcessGroup::join(*world_, spec.options.world, device);
   gradient_ = zeros(size_, device);
@@ -119,6 +121,7 @@ void TorchTrainer::add_range(std::size_t begin, std::size_t size, bool decays) {
 void TorchTrainer::freeze(const std::vector<float>& weights) {
   guarded(device_, [&] {
     upload(weights.data(), weights_.factors);
+    for (const auto& [offset, values] : weights_.vectors) upload(weights.data() + offset, values);  // as they are; matrices as factors
     changed();
   });
 }
@@ -163,14 +166,16 @@ Lanes TorchTrainer::deal_to_processes(const std::vector<const TrainExample*>& ex
 
 template <class Work>
 void TorchTrainer::on_chunks(const std::vector<const TrainExample*>& examples, const Lanes& lanes, const Work& work) {
-  in_chunks(examples, lanes[static_cast<std::size_t>(world_ ? world_->rank() : 0)], work, chunk_tokens(device_));
+  in_chunks(examples, lanes[static_cast<std::size_t>(world_ ? world_->rank() : 0)], work, chunk_);
 }
 
 template <class Work>
 void TorchTrainer::make_gradient(const Work& work) {
   gradient_.zero_();
   work();
-  if (group_) group_->sum(gradient_);
+  if (!group_) return;
+  world_->gather("");  // who is gone is noticed here: NCCL would wait for it
+  group_->sum(gradient_);
 }
 
 nn::LossSum TorchTrainer::gradient(const std::vector<const TrainExample*>& examples, float scale) {
@@ -237,12 +242,13 @@ std::vector<std::vector<float>> TorchTrainer::objective_gradient(const std::vect
 }
 
 void TorchTrainer::rehearse(std::size_t longest) {
-  const auto most = static_cast<std::size_t>(chunk_tokens(device_));
+  const auto most = static_cast<std::size_t>(chunk_);
   const auto row = [](std::size_t tokens) { return TrainExample{std::vector<std::int32_t>(tokens, 0), std::vector<float>(tokens, 1.0F)}; };
   std::vector<TrainExample> examples;
   do {
     examples.push_back(row(longest));
   } while ((examples.size() + 1) * longest <= most);
+  if (examples.size() * longest + 1 < most) examples.push_back(row(most - examples.size() * longest));
   guarded(device_, [&] {
     gradient_.zero_();
     const TrainRows rows = pass_.lay_out(pointers_to(examples));
@@ -354,11 +360,11 @@ void TorchTrainer::fetch(AdamW& optimizer, bool moments) {
 
 std::unique_ptr<Reference> TorchTrainer::reference(std::optional<std::vector<float>> weights) {
   return guarded(device_, [&] {
-    if (!weights) return std::make_unique<TorchReference>(TrainWeights::base_of(weights_), device_);
+    if (!weights) return std::make_unique<TorchReference>(TrainWeights::base_of(weights_), device_, chunk_);
     TrainWeights own(weights_.layout, nullptr, 0, weights_.type, device_);
     upload(weights->data(), own.factors, true);
     own.refresh();
-    return std::make_unique<TorchReference>(std::move(own), device_);
+    return std::make_unique<TorchReference>(std::move(own), device_, chunk_);
   });
 }
 

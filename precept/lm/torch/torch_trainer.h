@@ -1,6 +1,6 @@
 #pragma once
-// Trains on a device of libtorch: weights, masters, moments and gradient lie there, and one step waits for it once, for the gradient's
-// norm (and where an objective's derivatives are computed here, once for each chunk).
+// Trains on a device of libtorch: weights, masters, moments and gradient lie there, and one step waits for it twice, for the loss and the
+// gradient's norm (and where an objective's derivatives are computed here, once for each chunk).
 //
 // Of several processes each computes a part of every batch, and gradients are summed by c10d (process_group.h). Other than on the
 // processor, how many there are changes last bits; so do a GPU's own kernels, from run to run.
@@ -56,6 +56,7 @@ class TorchTrainer : public BatchTrainer {
   void make_gradient(const Work& work);
 
   const at::Device device_;
+  const int chunk_;  // tokens that run through the model together
   const std::size_t size_;  // of what is trained, and the value head
   TrainWeights weights_;
   TrainPass pass_;

@@ -99,7 +99,7 @@ at::Tensor rotate(const at::Tensor& heads_TnD, const at::Tensor& cosines, const 
 
 at::Tensor swiglu(const at::Tensor& gate_up, at::ScalarType type) { return Swiglu::apply(gate_up, static_cast<std::int64_t>(type)); }
 
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan, std::int64_t window) {
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const GroupedAttention& plan, std::int64_t window) {
   const std::int64_t H = q.size(1), G = k.size(1), D = q.size(2), M = H / G;
   std::vector<at::Tensor> results;
   for (const AttentionGroup& group : plan.groups) {

@@ -25,12 +25,12 @@ struct AttentionGroup {
   std::int64_t count = 0, length = 0;
   at::Tensor row_of;  // [S L]: rows of the packed tokens; of what is padding, some row. Undefined: they are the rows in order
 };
-struct AttentionPlan {
+struct GroupedAttention {
   std::vector<AttentionGroup> groups;
   at::Tensor back;  // [T]: where a token's result lies among those of the groups, one after the other; undefined: in order
 };
 
 // Causal attention within sequences: q [T, H, D], k and v [T, G, D] to [T, H D]. A query sees the last `window` keys up to its own; 0: all.
-at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const AttentionPlan& plan, std::int64_t window);
+at::Tensor attention(const at::Tensor& q, const at::Tensor& k, const at::Tensor& v, const GroupedAttention& plan, std::int64_t window);
 
 }  // namespace precept::on_device

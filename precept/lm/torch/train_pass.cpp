@@ -61,6 +61,7 @@ TrainWeights TrainWeights::base_of(const TrainWeights& adapted) {
 
 void TrainWeights::refresh() {
   if (lora && type != at::kFloat) adapter_factors.copy_(adapter);
+  if (lora) return;  // what is frozen does not change
   for (auto& [offset, values] : vectors) values.copy_(factors.narrow(0, static_cast<std::int64_t>(offset), values.numel()));
 }
 

@@ -49,7 +49,7 @@ struct TrainRows {
   at::Tensor token_T, position_T;
   at::Tensor row_P, target_P, weight_P;
   at::Tensor last_S;  // rows of the last inputs of the sequences
-  AttentionPlan attention;
+  GroupedAttention attention;
 };
 
 class TrainPass {

@@ -41,16 +41,10 @@ std::vector<double> reference_sums(const TrainSet& pairs, int limit, Reference& 
 
 class Preferences : public Lesson {
  public:
-  Preferences(const LessonStart& start, const PreferenceOptions& preference, const TrainSet& pairs, int limit, std::unique_ptr<Reference> reference)
+  Preferences(const LessonStart& start, const PreferenceOptions& preference, const TrainSet& pairs, int limit, std::unique_ptr<Reference> reference,
+              std::unique_ptr<Probe> probe)
       : preference_(preference), pairs_(pairs), batches_(pairs, start.options, limit, start.subject.layout.config.vocab_size, start.position),
-        reference_(std::move(reference)), reference_sums_(reference_sums(pairs, limit, *reference_)) {}
-
-  Status add_probe(const LessonStart& start) {
-    auto probe = Probe::make(start, {}, reference_.get());
-    if (!probe) return tl::unexpected(probe.error());
-    probe_ = std::move(*probe);
-    return {};
-  }
+        reference_(std::move(reference)), reference_sums_(reference_sums(pairs, limit, *reference_)), probe_(std::move(probe)) {}
 
   bool done() const override { return batches_.done(); }
 
@@ -107,12 +101,12 @@ Result<TrainSummary> train_preferences(const TrainOptions& options, const Prefer
   Course course{"dpo", nlohmann::json{{"loss", preference.loss}, {"beta", preference.beta}, {"label_smoothing", preference.label_smoothing}}.dump(),
                 pairs.digest, pairs.count, false, [&](const LessonStart& start) -> Result<std::unique_ptr<Lesson>> {
                   const int limit = longest_sequence(start.options, start.subject.layout.config);
-                  if (Status fits = rehearse(start, longest_of(pairs, limit)); !fits) return tl::unexpected(fits.error());
                   auto reference = reference_of(start);
                   if (!reference) return tl::unexpected(reference.error());
-                  auto lesson = std::make_unique<Preferences>(start, preference, pairs, limit, std::move(*reference));
-                  if (Status added = lesson->add_probe(start); !added) return tl::unexpected(added.error());
-                  return lesson;
+                  auto probe = Probe::make(start, {}, reference->get());
+                  if (!probe) return tl::unexpected(probe.error());
+                  if (Status fits = rehearse(start, longest_of(pairs, limit)); !fits) return tl::unexpected(fits.error());
+                  return std::make_unique<Preferences>(start, preference, pairs, limit, std::move(*reference), std::move(*probe));
                 }};
   return run_course(options, course, sink);
 }

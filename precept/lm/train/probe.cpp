@@ -2,10 +2,32 @@
 
 #include <cmath>
 
+#include <nlohmann/json.hpp>
+
 namespace precept {
 namespace {
 
 constexpr std::uint32_t kGuardStream = 210;  // RngKey::step of the guards' answers
+
+// The answers of the first of several processes: a device's draws may differ by rounding, and all must measure the same. As CBOR, for
+// texts need not be whole characters.
+void take_from_first(World& world, std::vector<Generation>& answers) {
+  using Json = nlohmann::json;
+  Json mine = Json::array();
+  for (const Generation& one : answers) {
+    mine.push_back({{"text", Json::binary({one.text.begin(), one.text.end()})}, {"tokens", one.tokens}, {"logprobs", one.logprobs}, {"finish", static_cast<int>(one.finish)}});
+  }
+  const std::vector<std::uint8_t> bytes = Json::to_cbor(mine);
+  const Json first = Json::from_cbor(world.gather({bytes.begin(), bytes.end()}).front());
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const Json& one = first.at(i);
+    const auto& text = one.at("text").get_binary();
+    answers[i].text.assign(text.begin(), text.end());
+    answers[i].tokens = one.at("tokens").get<std::vector<std::int32_t>>();
+    answers[i].logprobs = one.at("logprobs").get<std::vector<float>>();
+    answers[i].finish = static_cast<Finish>(one.at("finish").get<int>());
+  }
+}
 
 }  // namespace
 
@@ -28,7 +50,7 @@ Result<std::unique_ptr<Probe>> Probe::make(const LessonStart& start, RewardFunct
   return probe;
 }
 
-Result<std::vector<Generation>> Probe::answers() {
+Result<std::vector<Generation>> Probe::answers(World* world) {
   std::vector<GenerateRequest> requests;
   for (const RolloutPrompt& prompt : options_.guard.prompts) {
     GenerateRequest request;
@@ -38,7 +60,9 @@ Result<std::vector<Generation>> Probe::answers() {
     request.logprobs = true;
     requests.push_back(std::move(request));
   }
-  return policy_->sample(std::move(requests));
+  Result<std::vector<Generation>> all = policy_->sample(std::move(requests));
+  if (all && options_.device != "cpu" && world != nullptr && world->size() > 1) take_from_first(*world, *all);
+  return all;
 }
 
 Status Probe::measure_kl(BatchTrainer& trainer, const std::vector<Generation>& answers, Reading& reading) {
@@ -90,7 +114,7 @@ Status Probe::measure_worth(const std::vector<Rollout>& rollouts, Reading& readi
 
 Result<std::optional<Reading>> Probe::look(BatchTrainer& trainer, std::int64_t step) {
   if (policy_ == nullptr) return std::optional<Reading>();
-  const auto all = answers();
+  const auto all = answers(trainer.world());
   if (!all) return tl::unexpected(all.error());
   Reading reading;
   reading.step = step;

@@ -19,7 +19,7 @@ class Probe {
 
  private:
   explicit Probe(const TrainOptions& options) : options_(options) {}
-  Result<std::vector<Generation>> answers();
+  Result<std::vector<Generation>> answers(World* world);
   Status measure_kl(BatchTrainer& trainer, const std::vector<Generation>& answers, Reading& reading);
   Status measure_worth(const std::vector<Rollout>& rollouts, Reading& reading);
 

@@ -156,6 +156,12 @@ class Steps {
     return std::find(all.begin(), all.end(), "1") != all.end();
   }
 
+  // What the first of several processes says: on a device they may differ in last bits, and all must do the same.
+  std::string of_first(std::string text) const {
+    World* world = trainer_.world();
+    return world && world->size() > 1 ? world->gather(text).front() : std::move(text);
+  }
+
   // Asks the guards. At the end a broken limit counts at once.
   Status look(bool last) {
     if (!options_.guard.on || blind_) return {};
@@ -169,14 +175,14 @@ class Steps {
     if (!(*reading)->reward) (*reading)->reward = minus_loss();
     readings.push_back(**reading);
     report(readings.back());
-    const std::string broken = broken_limits(options_.guard, readings);
+    const std::string broken = of_first(broken_limits(options_.guard, readings));
     if (broken.empty()) {
       trainer_.fetch(state_.optimizer, false);
       state_.good = state_.optimizer.master;
       state_.good_step = step;
       return {};
     }
-    const std::string reason = last ? broken : halting_reason(options_.guard, readings);
+    const std::string reason = last ? broken : of_first(halting_reason(options_.guard, readings));
     if (reason.empty()) return {};
     state_.summary.halted = fmt::format("step {}: {}", step, reason);
     state_.summary.kept_step = state_.good_step;

@@ -49,9 +49,9 @@ Taught taught_from(const Batch& batch) {
 Result<TrainSummary> train(const TrainOptions& options, const TrainSet& set, const EventSink& sink) {
   Course course{"sft", "{}", set.digest, set.count, false, [&set](const LessonStart& start) -> Result<std::unique_ptr<Lesson>> {
                   const int limit = longest_sequence(start.options, start.subject.layout.config);
-                  if (Status fits = rehearse(start, longest_of(set, limit)); !fits) return tl::unexpected(fits.error());
                   auto probe = Probe::make(start, {}, nullptr);
                   if (!probe) return tl::unexpected(probe.error());
+                  if (Status fits = rehearse(start, longest_of(set, limit)); !fits) return tl::unexpected(fits.error());
                   return std::make_unique<Supervised>(start, set, std::move(*probe));
                 }};
   return run_course(options, course, sink);

@@ -49,7 +49,7 @@ function(precept_test name)
   target_link_libraries(test_${name} PRIVATE ${arg_LINK} GTest::gtest GTest::gmock GTest::gtest_main)
   precept_flags(test_${name})
   add_test(NAME ${name} COMMAND test_${name} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-  # A test that stands still is ended and named; the longest (cli) takes 6 min alone, with sanitizers an hour.
+  # A test that stands still is ended and named; the longest (cli) takes 6 min alone, with sanitizers several times as much.
   set_tests_properties(${name} PROPERTIES LABELS "${arg_LABELS}" TIMEOUT $<IF:$<BOOL:${PRECEPT_SANITIZE}>,7200,1500>
     ENVIRONMENT "PRECEPT_BINARY=${CMAKE_BINARY_DIR}/bin/precept;PRECEPT_SOURCE=${CMAKE_SOURCE_DIR}")
 endfunction()

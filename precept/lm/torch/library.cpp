@@ -11,6 +11,7 @@
 #endif
 
 #include "precept/lm/torch/api.h"
+#include "precept/lm/torch/errors.h"
 #include "precept/lm/torch/torch_backend.h"
 #include "precept/lm/torch/torch_trainer.h"
 
@@ -18,8 +19,6 @@ namespace precept::infer {
 namespace {
 
 constexpr const char* kElse = "use --device cpu, or build against a libtorch with CUDA (docs/gpu.md)";
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 Result<at::Device> device_of(const std::string& name) {
   if (name == "torch-cpu") return at::Device(at::kCPU);

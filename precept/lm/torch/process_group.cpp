@@ -1,5 +1,7 @@
 #include "precept/lm/torch/process_group.h"
 
+#include "precept/lm/torch/errors.h"
+
 #include <cstdlib>
 #include <string>
 #include <vector>
@@ -20,8 +22,6 @@ namespace precept::on_device {
 
 #if defined(PRECEPT_GLOO) || defined(PRECEPT_NCCL)
 namespace {
-
-std::string first_line(const std::string& text) { return text.substr(0, text.find('\n')); }
 
 // Rank 0 listens at a port that is free; what it is, the processes tell each other by the ring that they met in.
 c10::intrusive_ptr<c10d::Store> store_of(World& world, const WorldOptions& options) {

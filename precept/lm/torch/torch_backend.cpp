@@ -9,6 +9,7 @@
 #include <c10/core/impl/VirtualGuardImpl.h>
 
 #include "precept/lm/nn/row_kernels.h"
+#include "precept/lm/torch/errors.h"
 
 namespace precept::infer {
 namespace {
@@ -88,8 +89,7 @@ std::vector<Outcome> TorchBackend::run(const std::vector<Segment>& segments, con
   } catch (const c10::OutOfMemoryError&) {
     throw std::bad_alloc();
   } catch (const c10::Error& error) {  // its what() has a stack of calls
-    std::string text = error.what_without_backtrace();
-    throw std::runtime_error(text.substr(0, text.find('\n')));
+    throw std::runtime_error(first_line(error.what_without_backtrace()));
   }
 }
 

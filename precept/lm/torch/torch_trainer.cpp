@@ -9,6 +9,7 @@
 #include <c10/core/GradMode.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
 
+#include "precept/lm/torch/errors.h"
 #include "precept/lm/torch/torch_backend.h"
 #include "precept/lm/train/forward.h"
 
@@ -30,8 +31,7 @@ auto guarded(at::Device device, const Work& work) {
   } catch (const c10::OutOfMemoryError&) {
     throw std::bad_alloc();
   } catch (const c10::Error& error) {  // its what() has a stack of calls
-    const std::string text = error.what_without_backtrace();
-    throw std::runtime_error("libtorch: " + text.substr(0, text.find('\n')));
+    throw std::runtime_error("libtorch: " + first_line(error.what_without_backtrace()));
   }
 }
 
@@ -61,10 +61,11 @@ std::vector<float> floats(const at::Tensor& on_device) {
 
 at::ScalarType type_of(const TrainOptions& options) { return options.precision == "bf16" ? at::kBFloat16 : at::kFloat; }
 
-// Log-probabilities of a chunk's counted tokens put where they belong.
-void spread_chunk(const std::vector<const TrainExample*>& sequences, const std::vector<std::size_t>& positions, const at::Tensor& logp,
-                  std::vector<std::vector<float>>& out) {
-  spread(sequences, positions, floats(logp), out);
+// Log-probabilities of a chunk's counted tokens, put where they belong.
+void measure(TrainPass& pass, const std::vector<const TrainExample*>& sequences, const std::vector<const TrainExample*>& chunk,
+             const std::vector<std::size_t>& positions, std::vector<std::vector<float>>& out) {
+  const TrainRows rows = pass.lay_out(chunk);
+  if (rows.counted > 0) spread(sequences, positions, floats(pass.logprobs(rows, pass.forward(rows, false))), out);
 }
 
 // The frozen base of an adapter, which is borrowed, or weights of its own.
@@ -75,11 +76,7 @@ class TorchReference : public Reference {
     return guarded(device_, [&] {
       const std::vector<const TrainExample*> sequences = pointers_to(examples);
       std::vector<std::vector<float>> out = zeros_for(sequences);
-      in_chunks(sequences, deal(sequences, 1)[0], [&](const auto& chunk, const auto& positions) {
-        const TrainRows rows = pass_.lay_out(chunk);
-        if (rows.counted == 0) return;
-        spread_chunk(sequences, positions, pass_.logprobs(rows, pass_.forward(rows, false), std::nullopt, nullptr, nullptr), out);
-      }, chunk_);
+      in_chunks(sequences, deal(sequences, 1)[0], [&](const auto& chunk, const auto& positions) { measure(pass_, sequences, chunk, positions, out); }, chunk_);
       return out;
     });
   }
@@ -188,10 +185,7 @@ nn::LossSum TorchTrainer::gradient(const std::vector<const TrainExample*>& examp
       on_chunks(examples, lanes, [&](const auto& chunk, const auto&) {
         const TrainRows rows = pass_.lay_out(chunk);
         if (rows.counted == 0) return;
-        const at::Tensor states = pass_.forward(rows, true);
-        at::Tensor dstates = at::zeros_like(states);
-        const at::Tensor logp = pass_.logprobs(rows, states, double(scale), &gradient_, &dstates);
-        pass_.backward(rows, dstates, gradient_);
+        const at::Tensor logp = pass_.learn(rows, pass_.forward(rows, true), double(scale), gradient_);
         const at::Tensor weight = rows.weight_P.to(at::kDouble);
         losses.push_back(at::stack({-(logp.to(at::kDouble) * weight).sum(), weight.sum()}));
       });
@@ -220,7 +214,7 @@ std::vector<std::vector<float>> TorchTrainer::objective_gradient(const std::vect
         TrainRows rows = pass_.lay_out(chunk);
         if (rows.counted == 0) return;
         const at::Tensor states = pass_.forward(rows, true);
-        const std::vector<float> logp = floats(pass_.logprobs(rows, states, std::nullopt, nullptr, nullptr));
+        const std::vector<float> logp = floats(pass_.logprobs(rows, states));
         spread(sequences, positions, logp, out);
         std::vector<float> weights(logp.size());
         std::size_t next = 0;
@@ -231,9 +225,7 @@ std::vector<std::vector<float>> TorchTrainer::objective_gradient(const std::vect
           next += count;
         }
         upload(weights.data(), rows.weight_P);
-        at::Tensor dstates = at::zeros_like(states);
-        pass_.logprobs(rows, states, 1.0, &gradient_, &dstates);
-        pass_.backward(rows, dstates, gradient_);
+        pass_.learn(rows, states, 1.0, gradient_);
       });
     });
     share_logprobs(world_, lanes, out);
@@ -252,10 +244,7 @@ void TorchTrainer::rehearse(std::size_t longest) {
   guarded(device_, [&] {
     gradient_.zero_();
     const TrainRows rows = pass_.lay_out(pointers_to(examples));
-    const at::Tensor states = pass_.forward(rows, true);
-    at::Tensor dstates = at::zeros_like(states);
-    pass_.logprobs(rows, states, 1.0, &gradient_, &dstates);
-    pass_.backward(rows, dstates, gradient_);
+    pass_.learn(rows, pass_.forward(rows, true), 1.0, gradient_);
     gradient_norm();  // waits
     gradient_.zero_();
   });
@@ -266,11 +255,7 @@ std::vector<std::vector<float>> TorchTrainer::logprobs(const std::vector<TrainEx
     const std::vector<const TrainExample*> sequences = pointers_to(examples);
     const Lanes lanes = deal_to_processes(sequences);
     std::vector<std::vector<float>> out = zeros_for(sequences);
-    on_chunks(sequences, lanes, [&](const auto& chunk, const auto& positions) {
-      const TrainRows rows = pass_.lay_out(chunk);
-      if (rows.counted == 0) return;
-      spread_chunk(sequences, positions, pass_.logprobs(rows, pass_.forward(rows, false), std::nullopt, nullptr, nullptr), out);
-    });
+    on_chunks(sequences, lanes, [&](const auto& chunk, const auto& positions) { measure(pass_, sequences, chunk, positions, out); });
     share_logprobs(world_, lanes, out);
     return out;
   });

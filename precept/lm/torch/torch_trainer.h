@@ -29,6 +29,7 @@ class TorchTrainer : public BatchTrainer {
   nn::LossSum gradient(const std::vector<const TrainExample*>& examples, float scale) override;
   std::vector<std::vector<float>> objective_gradient(const std::vector<TrainExample>& examples, const Derive& derive) override;
   void rehearse(std::size_t longest) override;
+  std::size_t tokens_together() const override { return static_cast<std::size_t>(chunk_); }
   std::vector<std::vector<float>> logprobs(const std::vector<TrainExample>& examples) override;
   std::vector<double> values(const std::vector<TrainExample>& examples) override;
   void value_gradient(const std::vector<TrainExample>& examples, const std::vector<double>& derivatives) override;

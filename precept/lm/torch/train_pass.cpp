@@ -253,24 +253,31 @@ at::Tensor TrainPass::forward(const TrainRows& rows, bool keep) {
   return rms_norm(x, w_.vector(w_.layout.norm), config_.rms_norm_eps, at::kFloat);
 }
 
-at::Tensor TrainPass::logprobs(const TrainRows& rows, const at::Tensor& states_TC, std::optional<double> scale, at::Tensor* gradient, at::Tensor* dstates) {
+at::Tensor TrainPass::learn(const TrainRows& rows, const at::Tensor& states_TC, double scale, at::Tensor& gradient) {
+  at::Tensor dstates = at::zeros_like(states_TC);
+  const at::Tensor logp = head(rows, states_TC, scale, &gradient, &dstates);
+  backward(rows, dstates, gradient);
+  return logp;
+}
+
+at::Tensor TrainPass::head(const TrainRows& rows, const at::Tensor& states_TC, double scale, at::Tensor* gradient, at::Tensor* dstates) const {
   const c10::NoGradGuard no_grad;
-  const at::Tensor head = w_.head_rows(), logp = at::empty({rows.counted}, states_TC.options());
+  const at::Tensor matrix = w_.head_rows(), logp = at::empty({rows.counted}, states_TC.options());
   at::Tensor dhead;
-  if (scale && !w_.lora) dhead = gradient->narrow(0, static_cast<std::int64_t>(w_.layout.head), head.numel()).view(head.sizes());
+  if (gradient && !w_.lora) dhead = gradient->narrow(0, static_cast<std::int64_t>(w_.layout.head), matrix.numel()).view(matrix.sizes());
   const std::int64_t most = std::max<std::int64_t>(1, most_logits_ / config_.vocab_size);
   for (std::int64_t from = 0; from < rows.counted; from += most) {
     const std::int64_t some = std::min(most, rows.counted - from);
     const at::Tensor row = rows.row_P.narrow(0, from, some), target = rows.target_P.narrow(0, from, some).unsqueeze(1);
     const at::Tensor picked = states_TC.index_select(0, row).to(w_.type);
-    at::Tensor logits = at::linear(picked, head).to(at::kFloat);
+    at::Tensor logits = at::linear(picked, matrix).to(at::kFloat);
     const at::Tensor all = logits.logsumexp(-1, true);
     logp.narrow(0, from, some).copy_((logits.gather(1, target) - all).squeeze(1));
-    if (!scale) continue;
-    const at::Tensor weight = (rows.weight_P.narrow(0, from, some) * *scale).unsqueeze(1);
+    if (!gradient) continue;
+    const at::Tensor weight = (rows.weight_P.narrow(0, from, some) * scale).unsqueeze(1);
     logits.sub_(all).exp_().mul_(weight).scatter_add_(1, target, -weight);  // weight (softmax - onehot)
     const at::Tensor dlogits = logits.to(w_.type);
-    dstates->index_copy_(0, row, at::matmul(dlogits, head).to(at::kFloat));
+    dstates->index_copy_(0, row, at::matmul(dlogits, matrix).to(at::kFloat));
     if (dhead.defined()) dhead.add_(at::matmul(dlogits.t(), picked));
   }
   return logp;

@@ -62,9 +62,10 @@ class TrainPass {
 
   // The final norm's output, fp32 [T, C]. With `keep` what backward needs is kept.
   at::Tensor forward(const TrainRows& rows, bool keep);
-  // Log-probabilities of the targets of P rows of states_TC, fp32. With `scale` the gradient of scale * sum of weight * -log p is added:
-  // by the head's matrix to `gradient` (flat fp32, as what is trained), by states_TC to *dstates.
-  at::Tensor logprobs(const TrainRows& rows, const at::Tensor& states_TC, std::optional<double> scale, at::Tensor* gradient, at::Tensor* dstates);
+  // Log-probabilities of the targets of P rows of states_TC, fp32.
+  at::Tensor logprobs(const TrainRows& rows, const at::Tensor& states_TC) const { return head(rows, states_TC, 0, nullptr, nullptr); }
+  // The same, after a forward that kept; and adds to `gradient` (flat fp32, as what is trained) that of scale * sum of weight * -log p.
+  at::Tensor learn(const TrainRows& rows, const at::Tensor& states_TC, double scale, at::Tensor& gradient);
   // Adds to `gradient` what follows from the derivatives by forward()'s result, which it forgets.
   void backward(const TrainRows& rows, const at::Tensor& dstates_TC, at::Tensor& gradient);
 
@@ -88,6 +89,8 @@ class TrainPass {
   Leaves leaves(std::size_t l, bool trained) const;
   at::Tensor layer(std::size_t l, const at::Tensor& x_TC, const Leaves& w, const TrainRows& rows) const;
   at::Tensor product(const Leaves& w, nn::Product which, const at::Tensor& rows, const at::Tensor& matrix) const;
+  // Log-probabilities; with `gradient` also the loss's derivatives, by the head's matrix into `gradient`, by states_TC into *dstates.
+  at::Tensor head(const TrainRows& rows, const at::Tensor& states_TC, double scale, at::Tensor* gradient, at::Tensor* dstates) const;
   void angles_up_to(std::int64_t n);
 
   const TrainWeights& w_;

@@ -56,6 +56,8 @@ class BatchTrainer {
   // Forwards and backwards once over as many tokens as will ever run together, the longest sequence among them: where memory does not
   // suffice, that shows now. Changes nothing.
   virtual void rehearse(std::size_t longest) = 0;
+  // Tokens that run through the model together, unless one sequence has more.
+  virtual std::size_t tokens_together() const = 0;
   // [example][i]: log p(token i | tokens before it) where weights[i] is not 0 and i > 0, else 0.
   virtual std::vector<std::vector<float>> logprobs(const std::vector<TrainExample>& examples) = 0;
   // Of the value head: the sequences' values (nn::sequence_values), and the gradient of a loss whose derivatives by them are given.

@@ -189,7 +189,8 @@ Status rehearse(const LessonStart& start, std::size_t longest) {
   try {
     start.trainer.rehearse(longest);
   } catch (const std::bad_alloc&) {
-    return failed(fmt::format("there is not enough memory to train on as many tokens at once as steps have (the longest example has {})", longest),
+    return failed(fmt::format("there is not enough memory to train on {} tokens at once (the longest example has {})",
+                              std::max(longest, start.trainer.tokens_together()), longest),
                   start.options.device == "cpu" ? "--activation-checkpointing, --lora, fewer --threads or --lanes, or a lower --max-tokens take less"
                                                 : "--activation-checkpointing, --lora, or lower --batch-tokens and --max-tokens take less");
   }

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <vector>
 
+#include "precept/lm/bench/roof.h"
 #include "precept/lm/infer/team.h"
 #include "precept/lm/nn/memory.h"
 #include "precept/lm/nn/row_kernels.h"
@@ -26,16 +27,6 @@ constexpr int kTogether = 64;  // blocks of a chunk, as the engine has them
 
 enum Mode { kNothing, kReads, kKernels, kModes };
 constexpr const char* kNames[] = {"weights alone", "and the cache, read", "and the cache, attended to"};
-
-// As wide as the processor reads.
-#if defined(__x86_64__)
-[[gnu::target_clones("avx512f", "avx2", "default")]]
-#endif
-Lane sum_of(const Lane* from, std::size_t count) {
-  Lane sum = 0;
-  for (std::size_t i = 0; i < count; ++i) sum += from[i];
-  return sum;
-}
 
 double median(std::vector<double> values) {
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());

@@ -11,6 +11,9 @@ namespace precept {
 
 int all_threads(int threads);  // 0: as many as there are processors
 
+// Reads so many lanes, as wide as the processor can: narrow reads are bound by their number where cores are slow.
+nn::Lane sum_of(const nn::Lane* from, std::size_t count);
+
 class MemoryRoof {
  public:
   static constexpr std::size_t kBytes = std::size_t{512} << 20;  // more than caches hold

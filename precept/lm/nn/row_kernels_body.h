@@ -28,13 +28,18 @@ static_assert(kQueries <= kMostQueries);
 constexpr int kVectors = kPanel / kWidth;          // of a panel's row
 constexpr int kSlots = kBlockTokens / kWidth;      // vectors of a block's keys
 constexpr int kDepth = kDepthLanes;                // lanes of one pass
-constexpr int kAskedBlocks = 2;                    // of values, before they are needed
+constexpr int kAhead = 4, kAheadMore = 8;          // blocks of keys and values asked for before they are needed, and more while weights are computed
 constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
 constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time
 
 [[gnu::always_inline]] inline Ints load(const Lane* p) { return *reinterpret_cast<const Ints*>(p); }
 [[gnu::always_inline]] inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 [[gnu::always_inline]] inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
+
+// Asks for a cache line, into the caches that hold much: where the first one is filled from far behind its back, it drops what is
+// being worked on and keeps too few lines on their way. What is needed next is taken near.
+[[gnu::always_inline]] inline void ask(const Lane* line) { __builtin_prefetch(line, 0, 2); }
+[[gnu::always_inline]] inline void take_near(const Lane* line) { __builtin_prefetch(line, 0, 3); }
 
 // Nearest bf16, ties to even, in the low half of each lane. NaN stays NaN as long as its high bits say so.
 [[gnu::always_inline]] inline Ints rounded(Vec v) {
@@ -199,9 +204,9 @@ void pack(int lanes, int n, const Lane* w, std::size_t ldw, Lane* packed) {
   }
 }
 
-// One tile: R rows of C and one panel, over `lanes` lanes from the start of a pass. Asks for kAhead cache lines of `ahead`
+// One tile: R rows of C and one panel, over `lanes` lanes from the start of a pass. Asks for kLines cache lines of `ahead`
 // at each lane.
-template <class T, int R, int kAhead>
+template <class T, int R, int kLines>
 void tile(int lanes, const Lane* __restrict a, std::size_t lda, const Lane* __restrict panel, float* __restrict c, std::size_t ldc, int width,
           bool add, const Lane* ahead) {
   Vec sum[R][kVectors];
@@ -209,8 +214,8 @@ void tile(int lanes, const Lane* __restrict a, std::size_t lda, const Lane* __re
     for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec{};
   }
   for (int i = 0; i < lanes; ++i, panel += kPanel) {
-    if constexpr (kAhead > 0) {
-      for (int l = 0; l < kAhead; ++l) __builtin_prefetch(ahead + (i * kAhead + l) * 16);
+    if constexpr (kLines > 0) {
+      for (int l = 0; l < kLines; ++l) ask(ahead + (i * kLines + l) * 16);
     }
     Ints b[kVectors];
     for (int v = 0; v < kVectors; ++v) b[v] = load(panel + v * kWidth);
@@ -232,12 +237,12 @@ void tile(int lanes, const Lane* __restrict a, std::size_t lda, const Lane* __re
   }
 }
 
-template <class T, int R, int kAhead>
+template <class T, int R, int kLines>
 void tile_of(int rows, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, int width, bool add,
              const Lane* ahead) {
   if constexpr (R >= 1) {
-    if (rows == R) return tile<T, R, kAhead>(lanes, a, lda, panel, c, ldc, width, add, ahead);
-    tile_of<T, R - 1, kAhead>(rows, lanes, a, lda, panel, c, ldc, width, add, ahead);
+    if (rows == R) return tile<T, R, kLines>(lanes, a, lda, panel, c, ldc, width, add, ahead);
+    tile_of<T, R - 1, kLines>(rows, lanes, a, lda, panel, c, ldc, width, add, ahead);
   }
 }
 
@@ -338,6 +343,9 @@ struct Query {
   int from, seen;  // keys from <= j < seen
 };
 
+int lower(int a, int b) { return a < b ? a : b; }
+int higher(int a, int b) { return a > b ? a : b; }
+
 // What one head has in the b-th block of the sequence.
 [[gnu::always_inline]] inline const Lane* keys_of(const Attention& a, int b) {
   return a.keys + a.shape->within_chunks(a.blocks[b], a.shape->key_block);
@@ -346,24 +354,38 @@ struct Query {
   return a.values + a.shape->within_chunks(a.blocks[b], a.shape->value_block);
 }
 
+// What a part reads, block by block: keys of blocks first .. last, then their values. Behind the end comes the last one again.
+struct Blocks {
+  const Attention& a;
+  int first, last;
+  int count() const { return last - first + 1; }
+  [[gnu::always_inline]] const Lane* at(int i) const {
+    if (i < count()) return keys_of(a, first + i);
+    return values_of(a, lower(first + i - count(), last));
+  }
+};
+
 // Scores of R queries against all keys of blocks first .. last, unscaled; rows of `s` are `ld` apart.
 template <class T, int R>
 void scores(const Attention& a, const Query* queries, int first, int last, float* s, std::size_t ld) {
   // Sums that wait for one another hide their latency side by side: those of R queries, or of two blocks. From memory one block
   // comes faster: the processor does not follow two runs in one page.
   constexpr int kBlocks = R < 3 && kSlots == 1 ? 2 : 1;
+  const Blocks blocks{a, first, last};
   const int lanes = (a.head_dim + T::kPair - 1) / T::kPair;
   const Lane* q[R];
   for (int r = 0; r < R; ++r) q[r] = queries[r].q;
   const auto some = [&](auto count, int b) {
     constexpr int N = decltype(count)::value;
-    const Lane *keys[N], *next[N];
+    const Lane *keys[N], *near[N], *next[N];
     for (int n = 0; n < N; ++n) keys[n] = keys_of(a, b + n);
-    for (int n = 0; n < N; ++n) next[n] = keys_of(a, b + N + n <= last ? b + N + n : b + n);
+    for (int n = 0; n < N; ++n) near[n] = blocks.at(b - first + N + n);
+    for (int n = 0; n < N; ++n) next[n] = blocks.at(b - first + kAhead + n);
     Vec sum[R][N * kSlots] = {};
     for (int i = 0; i < lanes; ++i) {
       for (int n = 0; n < N; ++n) {
-        __builtin_prefetch(next[n] + i * kBlockTokens);
+        take_near(near[n] + i * kBlockTokens);
+        ask(next[n] + i * kBlockTokens);
         for (int v = 0; v < kSlots; ++v) {
           const Ints k = load(keys[n] + i * kBlockTokens + v * kWidth);
 #pragma GCC unroll 6
@@ -390,13 +412,16 @@ void mix(const Attention& a, int first, int last, int seen, const Lane* p, std::
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < V; ++v) sum[r][v] = Vec{};
   }
+  const Blocks blocks{a, first, last};
   constexpr int kLanes = kBlockTokens / T::kPair;
   for (int b = first; b <= last; ++b, p += kLanes) {
     const Lane* values = values_of(a, b) + d;
     const int left = seen - b * kBlockTokens, whole = (left < kBlockTokens ? left : kBlockTokens) / T::kPair;
-    const Lane* next = values_of(a, b < last ? b + 1 : b) + d;
-    for (int i = 0; i < whole; ++i, values += width, next += width) {
-      for (int v = 0; v < V * kWidth; v += 16) __builtin_prefetch(next + v);
+    const int read = blocks.count() + b - first;
+    const Lane *near = blocks.at(read + 1) + d, *next = blocks.at(read + kAhead + kAheadMore) + d;
+    for (int i = 0; i < whole; ++i, values += width, near += width, next += width) {
+      for (int v = 0; v < V * kWidth; v += 16) take_near(near + v);
+      for (int v = 0; v < V * kWidth; v += 16) ask(next + v);
       Ints rows[V];
       for (int v = 0; v < V; ++v) rows[v] = load(values + v * kWidth);
 #pragma GCC unroll 6
@@ -447,13 +472,6 @@ struct Parts {
   std::size_t each, width;
 };
 
-void ask(const Lane* from, std::size_t lanes) {
-  for (std::size_t i = 0; i < lanes; i += 16) __builtin_prefetch(from + i);
-}
-
-int lower(int a, int b) { return a < b ? a : b; }
-int higher(int a, int b) { return a > b ? a : b; }
-
 // One part of R queries that see keys from <= j < seen, all together; they are the r-th one of `parts` and those after it. Where it
 // is the only part, what it gives is the answer.
 template <class T, int R>
@@ -464,11 +482,15 @@ void take_part(const Attention& a, const Query* queries, int from, int seen, int
   const int first = higher(from, part * kPartTokens) / kBlockTokens, last = (lower(seen, (part + 1) * kPartTokens) - 1) / kBlockTokens;
   const int begin = first * kBlockTokens, end = (last + 1) * kBlockTokens;
   scores<T, R>(a, queries, first, last, strips, ld);
-  for (int b = first; b < first + kAskedBlocks && b <= last; ++b) ask(values_of(a, b), a.shape->value_block);  // while weights are computed
+  const Blocks blocks{a, first, last};
   float* to[R];
   float share[R];
   for (int r = 0; r < R; ++r) {
     float* row = strips + r * ld;
+    for (int i = kAhead + r * kAheadMore / R; i < kAhead + (r + 1) * kAheadMore / R; ++i) {  // memory goes on while weights are computed
+      const Lane* values = blocks.at(blocks.count() + i);
+      for (std::size_t line = 0; line < a.shape->value_block; line += 16) ask(values + line);
+    }
     const int sees = higher(queries[r].from, begin), until = lower(queries[r].seen, end);
     if (sees < until) {
       const float top = largest(until - sees, row + sees - begin);

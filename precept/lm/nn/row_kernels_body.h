@@ -12,6 +12,9 @@
 #include "precept/lm/nn/row_kernels.h"
 
 namespace precept::nn {
+
+extern const bool kPanelsIntoSecond;  // row_kernels.cpp
+
 namespace {
 
 using Ints [[gnu::vector_size(kWidth * sizeof(float)), gnu::may_alias, gnu::aligned(4)]] = Lane;
@@ -36,8 +39,7 @@ constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wai
 [[gnu::always_inline]] inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
 [[gnu::always_inline]] inline void store(float* p, Vec v) { *reinterpret_cast<Vec*>(p) = v; }
 
-// Asks for a cache line, into the caches that hold much: where the first one is filled from far behind its back, it drops what is
-// being worked on and keeps too few lines on their way. What is needed next is taken near.
+// Asks for a cache line: far ahead into the second cache, shortly before it is needed into the first.
 [[gnu::always_inline]] inline void ask(const Lane* line) { __builtin_prefetch(line, 0, 2); }
 [[gnu::always_inline]] inline void take_near(const Lane* line) { __builtin_prefetch(line, 0, 3); }
 
@@ -209,13 +211,14 @@ void pack(int lanes, int n, const Lane* w, std::size_t ldw, Lane* packed) {
 template <class T, int R, int kLines>
 void tile(int lanes, const Lane* __restrict a, std::size_t lda, const Lane* __restrict panel, float* __restrict c, std::size_t ldc, int width,
           bool add, const Lane* ahead) {
+  [[maybe_unused]] const bool second = kPanelsIntoSecond;
   Vec sum[R][kVectors];
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec{};
   }
   for (int i = 0; i < lanes; ++i, panel += kPanel) {
     if constexpr (kLines > 0) {
-      for (int l = 0; l < kLines; ++l) ask(ahead + (i * kLines + l) * 16);
+      for (int l = 0; l < kLines; ++l) second ? ask(ahead + (i * kLines + l) * 16) : take_near(ahead + (i * kLines + l) * 16);
     }
     Ints b[kVectors];
     for (int v = 0; v < kVectors; ++v) b[v] = load(panel + v * kWidth);

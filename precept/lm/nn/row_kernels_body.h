@@ -490,7 +490,8 @@ void take_part(const Attention& a, const Query* queries, int from, int seen, int
   float share[R];
   for (int r = 0; r < R; ++r) {
     float* row = strips + r * ld;
-    for (int i = kAhead + r * kAheadMore / R; i < kAhead + (r + 1) * kAheadMore / R; ++i) {  // memory goes on while weights are computed
+    const int until_asked = lower(kAhead + (r + 1) * kAheadMore / R, blocks.count());
+    for (int i = kAhead + r * kAheadMore / R; i < until_asked; ++i) {  // memory goes on while weights are computed
       const Lane* values = blocks.at(blocks.count() + i);
       for (std::size_t line = 0; line < a.shape->value_block; line += 16) ask(values + line);
     }

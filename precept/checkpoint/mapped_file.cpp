@@ -36,11 +36,10 @@ Result<std::unique_ptr<const MappedFile>> MappedFile::open(const std::string& pa
 }
 
 void give_back(std::string_view bytes) {
-  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto at = reinterpret_cast<std::uintptr_t>(bytes.data());
-  const std::uintptr_t begin = (at + page - 1) / page * page;
-  const std::uintptr_t end = (at + bytes.size()) / page * page;
-  if (begin < end) ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+  const std::size_t begin = (page - reinterpret_cast<std::uintptr_t>(bytes.data()) % page) % page;  // of the first whole page
+  if (bytes.size() < begin + page) return;
+  ::madvise(const_cast<char*>(bytes.data()) + begin, (bytes.size() - begin) / page * page, MADV_DONTNEED);
 }
 
 }  // namespace precept

@@ -57,7 +57,7 @@ int main(int argc, char** argv) {
 
   infer::Team team(threads);
   std::vector<Lane> sums(static_cast<std::size_t>(threads));
-  std::vector<std::atomic<int>> taken(3 * kLayers);
+  std::vector<std::atomic<int>> taken((2 + kKvHeads) * kLayers);  // of each layer: pieces of weights, parts, parts done of each head
   const auto attention = [&](int layer, int head, int thread) {
     nn::Attention a;
     a.head_dim = kDim;
@@ -86,19 +86,25 @@ int main(int argc, char** argv) {
   const auto step = [&](int thread, Mode mode) {
     Lane& sum = sums[static_cast<std::size_t>(thread)];
     for (int layer = 0; layer < kLayers; ++layer) {
-      const auto next = [&](int turn) { return taken[static_cast<std::size_t>(3 * layer + turn)].fetch_add(1); };
+      const auto next = [&](int turn) { return taken[static_cast<std::size_t>((2 + kKvHeads) * layer + turn)].fetch_add(1); };
       for (int i = next(0); i < static_cast<int>(kWeights / kPiece); i = next(0)) {
         sum += sum_of(weights.data() + static_cast<std::size_t>(layer) * kWeights + static_cast<std::size_t>(i) * kPiece, kPiece);
       }
       team.barrier();
       if (mode == kNothing) continue;
-      for (int i = next(1); i < kKvHeads * parts; i = next(1)) {
-        if (mode == kReads) sum += read_part(layer, i / parts, i % parts);
-        else kernels.attend_part(attention(layer, i / parts, thread), i % parts);
+      for (int i = next(1), then = next(1); i < kKvHeads * parts; i = then, then = next(1)) {
+        if (mode == kReads) {
+          sum += read_part(layer, i / parts, i % parts);
+          continue;
+        }
+        const int head = i / parts;
+        nn::Attention a = attention(layer, head, thread);
+        if (then < kKvHeads * parts) a.next = attention(layer, then / parts, thread).keys + shape.keys(static_cast<std::uint32_t>(then % parts * kPartBlocks), 0, 0);
+        kernels.attend_part(a, i % parts);
+        std::atomic<int>& done = taken[static_cast<std::size_t>((2 + kKvHeads) * layer + 2 + head)];
+        if (done.fetch_add(1) + 1 < parts) continue;
+        for (int h = 0; h < kGroup; ++h) kernels.attend_join(a, h);
       }
-      team.barrier();
-      if (mode == kReads) continue;
-      for (int i = next(2); i < kKvHeads * kGroup; i = next(2)) kernels.attend_join(attention(layer, i / kGroup, thread), i % kGroup);
       team.barrier();
     }
   };

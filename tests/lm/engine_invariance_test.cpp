@@ -188,11 +188,7 @@ TEST(EngineInvariance, Adapters) {
   expect_invariant(checkpoint, {{"policy", policy.path()}, {"judge", judge.path()}}, {"policy", "judge", ""});
 }
 
-// Few sequences with long pasts: threads share each head's attention, by blocks and by columns.
-TEST(EngineInvariance, LongPasts) {
-  LlamaConfig config = engine_test::shape_of(72, 3, 6, 2, 40, 101, false, 2048);
-  config.sliding_window = 600;
-  config.slides = {true, false, false};
+void expect_long_pasts_invariant(const LlamaConfig& config) {
   const Checkpoint checkpoint(config, 11);
   const engine_test::Folder policy;
   ASSERT_TRUE(save_peft(policy.path(), lora_test::random_adapter(lora_test::all_targets(5, 10), checkpoint.config, 1), checkpoint.config));
@@ -230,6 +226,21 @@ TEST(EngineInvariance, LongPasts) {
       }
     }
   }
+}
+
+// Few sequences with long pasts: threads share each head's attention, part by part.
+TEST(EngineInvariance, LongPasts) {
+  LlamaConfig config = engine_test::shape_of(72, 3, 6, 2, 40, 101, false, 2048);
+  config.sliding_window = 600;
+  config.slides = {true, false, false};
+  expect_long_pasts_invariant(config);
+}
+
+TEST(EngineInvariance, LongPastsWithBiasesAndNormsOfHeads) {
+  LlamaConfig config = engine_test::shape_of(72, 2, 6, 2, 40, 101, false, 2048);
+  config.architecture = Architecture::kQwen3;
+  config.qk_norm = config.qkv_bias = config.out_bias = true;
+  expect_long_pasts_invariant(config);
 }
 
 TEST(EngineInvariance, SharedPromptInFlightIsComputedOnce) {

@@ -11,40 +11,48 @@ namespace {
 
 using nn::kBlockTokens;
 
-constexpr int kLong = 512;  // positions from which on a task is worth a barrier more
+constexpr int kLong = 512;  // positions from which on threads share a task
 
 std::size_t times(int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); }
 
 }  // namespace
 
-// From q, k, v of one row and kv head to factors of its queries and a place in the cache.
-void CpuBackend::heads(Lane& lane, int r, int g, std::size_t layer) {
+// Factors of the queries of one row and kv head, from q, which stays as it is.
+void CpuBackend::queries(Lane& lane, int r, int g, std::size_t layer, nn::Lane* factors) const {
   const LlamaConfig& c = weights_.config;
   const Weights::Layer& w = weights_.layers[layer];
-  const int D = c.head_dim, group = c.num_attention_heads / c.num_key_value_heads;
-  const auto eps = static_cast<float>(c.rms_norm_eps);
-  const Row& row = row_R_[static_cast<std::size_t>(r)];
-  const int from_q = g * group * D, from_k = queries_ + g * D, from_v = queries_ + keys_ + g * D;
-  float* all = qkv_RW_.data() + times(r, wide_);
-  float *q = all + from_q, *k = all + from_k, *v = all + from_v;
-  if (!w.qkv_bias.empty()) {
-    for (int i = 0; i < group * D; ++i) q[i] += w.qkv_bias[static_cast<std::size_t>(from_q + i)];
-    for (int i = 0; i < D; ++i) k[i] += w.qkv_bias[static_cast<std::size_t>(from_k + i)];
-    for (int i = 0; i < D; ++i) v[i] += w.qkv_bias[static_cast<std::size_t>(from_v + i)];
-  }
+  const int D = c.head_dim, group = c.num_attention_heads / c.num_key_value_heads, from = g * group * D;
+  float* q = lane.wide.data();
+  std::copy_n(qkv_RW_.data() + times(r, wide_) + from, group * D, q);
+  for (int i = 0; i < group * D && !w.qkv_bias.empty(); ++i) q[i] += w.qkv_bias[static_cast<std::size_t>(from + i)];
   if (c.qk_norm) {  // every head on its own (Qwen3)
-    plain_.rmsnorm(group, D, q, w.q_norm.data(), eps, q, lane.rstd.data());
-    plain_.rmsnorm(1, D, k, w.k_norm.data(), eps, k, lane.rstd.data());
+    plain_.rmsnorm(group, D, q, w.q_norm.data(), static_cast<float>(c.rms_norm_eps), q, lane.rstd.data());
   }
-  const std::size_t angle = times(row.position, D / 2);
+  const std::size_t angle = times(row_R_[static_cast<std::size_t>(r)].position, D / 2);
   plain_.rotate(group, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, q);
-  plain_.rotate(1, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, k);
-  const auto kv_head = static_cast<std::size_t>(g);
-  kernels_.place(D, row.position % kBlockTokens, k, v, memory_.get() + kv_.keys(row.block, layer, kv_head),
-                 memory_.get() + kv_.values(row.block, layer, kv_head));
   const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
-  nn::Lane* factors = q_RL_.data() + static_cast<std::size_t>(r) * q_stride_ + static_cast<std::size_t>(g * group) * head;
   for (int h = 0; h < group; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
+}
+
+// From k, v of one row and kv head to a place in the cache.
+void CpuBackend::remember(Lane& lane, int r, int g, std::size_t layer) {
+  const LlamaConfig& c = weights_.config;
+  const Weights::Layer& w = weights_.layers[layer];
+  const int D = c.head_dim, from_k = queries_ + g * D, from_v = queries_ + keys_ + g * D;
+  const Row& row = row_R_[static_cast<std::size_t>(r)];
+  nn::Lane* keys = memory_.get() + kv_.keys(row.block, layer, static_cast<std::size_t>(g));
+  nn::Lane* values = memory_.get() + kv_.values(row.block, layer, static_cast<std::size_t>(g));
+  // A key lies in as many cache lines as it has lanes; they come one after the other unless all are asked for.
+  for (std::size_t i = 0; i < kv_.key_block; i += 16) __builtin_prefetch(keys + i, 1, 3);
+  float *k = qkv_RW_.data() + times(r, wide_) + from_k, *v = qkv_RW_.data() + times(r, wide_) + from_v;
+  for (int i = 0; i < D && !w.qkv_bias.empty(); ++i) {
+    k[i] += w.qkv_bias[static_cast<std::size_t>(from_k + i)];
+    v[i] += w.qkv_bias[static_cast<std::size_t>(from_v + i)];
+  }
+  if (c.qk_norm) plain_.rmsnorm(1, D, k, w.k_norm.data(), static_cast<float>(c.rms_norm_eps), k, lane.rstd.data());
+  const std::size_t angle = times(row.position, D / 2);
+  plain_.rotate(1, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, k);
+  kernels_.place(D, row.position % kBlockTokens, k, v, keys, values);
 }
 
 // The keys of the first two blocks of a task, which is about to be somebody's next one: its blocks lie anywhere.
@@ -56,7 +64,15 @@ void CpuBackend::ask_ahead(const Task& task, std::size_t layer) const {
   }
 }
 
-nn::Attention CpuBackend::attention(const Task& task, std::size_t layer) const {
+// Where the factors of a row's queries of a kv head are for all to see, or likewise what they attended to.
+std::size_t CpuBackend::head_of(int row, int group) const {
+  const LlamaConfig& c = weights_.config;
+  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(c.head_dim));
+  return static_cast<std::size_t>(row) * q_stride_ + times(group, c.num_attention_heads / c.num_key_value_heads) * head;
+}
+
+// `queries`: factors of the task's first row.
+nn::Attention CpuBackend::attention(const Task& task, std::size_t layer, const nn::Lane* queries) const {
   const LlamaConfig& c = weights_.config;
   const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
   const auto g = static_cast<std::size_t>(task.group);
@@ -73,7 +89,7 @@ nn::Attention CpuBackend::attention(const Task& task, std::size_t layer) const {
   a.first = segment.first + task.from;
   a.q_row = q_stride_;
   a.q_head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(c.head_dim));
-  a.q = q_RL_.data() + static_cast<std::size_t>(task.row) * q_stride_ + g * static_cast<std::size_t>(a.group) * a.q_head;
+  a.q = queries;
   a.out_row = times(a.group, c.head_dim);
   a.out_head = static_cast<std::size_t>(c.head_dim);
   return a;
@@ -81,21 +97,23 @@ nn::Attention CpuBackend::attention(const Task& task, std::size_t layer) const {
 
 // Who is done with a task takes the next one.
 void CpuBackend::attend(Lane& lane, std::size_t layer) {
-  std::atomic<int>& taken = taken_[layer * kTurns];
+  std::atomic<int>& taken = taken_[layer];
   const int tasks = static_cast<int>(tasks_.size());
   for (int i = taken.fetch_add(1); i < tasks; i = taken.fetch_add(1)) {
     const Task& task = tasks_[static_cast<std::size_t>(i)];
-    nn::Attention a = attention(task, layer);
+    nn::Attention a = attention(task, layer, q_RL_.data() + head_of(task.row, task.group));
     a.out = lane.attended.data();
     a.scratch = lane.scores.data();
     a.parts = lane.parts.data();
-    for (int r = 0; fused_heads_ && r < task.rows; ++r) heads(lane, task.row + r, task.group, layer);
+    for (int r = 0; fused_heads_ && r < task.rows; ++r) {
+      queries(lane, task.row + r, task.group, layer, q_RL_.data() + head_of(task.row + r, task.group));
+      remember(lane, task.row + r, task.group, layer);
+    }
     if (const int next = i + team_.threads(); next < tasks) ask_ahead(tasks_[static_cast<std::size_t>(next)], layer);
     kernels_.attend(a);
     const int width = a.group * a.head_dim;
     for (int r = 0; r < task.rows; ++r) {
-      kernels_.factors(width, lane.attended.data() + times(r, width),
-                       attended_RL_.data() + static_cast<std::size_t>(task.row + r) * q_stride_ + static_cast<std::size_t>(task.group * a.group) * a.q_head);
+      kernels_.factors(width, lane.attended.data() + times(r, width), attended_RL_.data() + head_of(task.row + r, task.group));
     }
   }
 }
@@ -107,32 +125,56 @@ bool CpuBackend::shares_attention() const {
          rows_ == static_cast<int>(segments_->size()) && c.num_attention_heads / c.num_key_value_heads <= nn::kMostQueries;
 }
 
-// In two turns: parts of the positions, then heads.
-void CpuBackend::attend_together(Lane& lane, std::size_t layer) {
+// The most parts that a task has of those that threads share: they count as many for each.
+int CpuBackend::most_parts(std::size_t layer) const {
+  const int window = weights_.config.window(static_cast<int>(layer)), all = nn::parts_seen(longest_ - 1, 0);
+  return window > 0 ? std::min(all, window / nn::kPartTokens + 2) : all;
+}
+
+// Where the keys of the i-th of those parts begin; null if there is no such part.
+const nn::Lane* CpuBackend::part_keys(int i, std::size_t layer) const {
+  const int most = most_parts(layer), window = weights_.config.window(static_cast<int>(layer));
+  if (i >= static_cast<int>(tasks_.size()) * most) return nullptr;
+  const Task& task = tasks_[static_cast<std::size_t>(i / most)];
+  const Segment& segment = (*segments_)[static_cast<std::size_t>(task.segment)];
+  const int from = window > 0 ? std::max(0, segment.first + 1 - window) : 0;
+  const int at = std::max(from, (from / nn::kPartTokens + i % most) * nn::kPartTokens);
+  if (at > segment.first) return nullptr;
+  return memory_.get() + kv_.keys(segment.blocks[at / kBlockTokens], layer, static_cast<std::size_t>(task.group));
+}
+
+// Parts of the positions, by whoever comes. Nobody waits for another's queries: every thread makes those that it needs for itself. Only
+// a sequence's last part reads what this step puts into the cache: who takes it puts it there first. Who is done with the last missing
+// part of a task joins them.
+void CpuBackend::attend_together(Lane& lane, int thread, std::size_t layer) {
   const LlamaConfig& c = weights_.config;
   const int tasks = static_cast<int>(tasks_.size()), group = c.num_attention_heads / c.num_key_value_heads;
-  const std::size_t parts = nn::attention_parts(longest_, c.head_dim);
-  std::atomic<int>* taken = &taken_[layer * kTurns];
-  // Calls `some` with each task's attention and a number below `count`, in no order and on any thread.
-  const auto turn = [&](std::atomic<int>& next, int count, const auto& some) {
-    for (int i = next.fetch_add(1); i < tasks * count; i = next.fetch_add(1)) {
-      const auto t = static_cast<std::size_t>(i / count);
-      nn::Attention a = attention(tasks_[t], layer);
-      a.out = attended_.data() + times(tasks_[t].row, queries_) + times(tasks_[t].group * group, c.head_dim);
-      a.scratch = lane.scores.data();
-      a.parts = parts_.data() + t * parts;
-      some(a, tasks_[t], i % count);
+  const int most = most_parts(layer);
+  const Task* made = nullptr;  // lane.q
+  for (Pieces p(taken_[layer], tasks * most, 1, thread); p; ++p) {
+    const auto t = static_cast<std::size_t>(p.begin() / most);
+    const int part = p.begin() % most;
+    const Task& task = tasks_[t];
+    nn::Attention a = attention(task, layer, lane.q.data());
+    const int parts = nn::parts_seen(a.first, a.window);
+    if (part >= parts) continue;
+    if (made != &task) queries(lane, task.row, task.group, layer, lane.q.data());
+    made = &task;
+    a.out = attended_.data() + times(task.row, queries_) + times(task.group * group, c.head_dim);
+    a.scratch = lane.scores.data();
+    a.parts = parts_.data() + t * nn::attention_parts(longest_, c.head_dim);
+    a.next = part_keys(p.next(), layer);
+    if (a.next == nullptr) a.next = first_panel(weights_.layers[layer].out, thread);
+    if (part == parts - 1) remember(lane, task.row, task.group, layer);
+    kernels_.attend_part(a, part);
+    if (done_[t].fetch_add(1) + 1 < parts) continue;
+    done_[t].store(0);  // for the next layer, behind a barrier
+    nn::Lane* factors = attended_RL_.data() + head_of(task.row, task.group);
+    for (int head = 0; head < group; ++head, factors += a.q_head) {
+      kernels_.attend_join(a, head);
+      kernels_.factors(c.head_dim, a.out + times(head, c.head_dim), factors);
     }
-  };
-  turn(taken[0], nn::parts_seen(longest_ - 1, 0), [&](const nn::Attention& a, const Task&, int part) {
-    if (part < nn::parts_seen(a.first, a.window)) kernels_.attend_part(a, part);
-  });
-  team_.barrier();
-  turn(taken[1], group, [&](const nn::Attention& a, const Task& task, int head) {
-    kernels_.attend_join(a, head);
-    nn::Lane* factors = attended_RL_.data() + static_cast<std::size_t>(task.row) * q_stride_;
-    kernels_.factors(c.head_dim, a.out + times(head, c.head_dim), factors + times(task.group * group + head, static_cast<int>(a.q_head)));
-  });
+  }
 }
 
 }  // namespace precept::infer

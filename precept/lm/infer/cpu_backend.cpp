@@ -12,7 +12,6 @@ using nn::kBlockTokens;
 
 constexpr int kMaxRows = 512;    // of a step
 constexpr int kLogitRows = 64;   // rows of logits in flight
-constexpr int kMostPanels = 8;   // of a piece, in steps of few rows
 constexpr int kOwnRows = 4;      // that every thread norms for itself
 constexpr int kTogether = 64;    // blocks of a chunk of the cache, at most
 
@@ -56,7 +55,8 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
       low_rank_(low_rank_kernels(weights_.precision)),
       kv_(cache_shape(weights_, cache_bytes)),
       choices_(choices),
-      team_(threads) {
+      team_(threads),
+      done_(static_cast<std::size_t>(kSharedTasks) * static_cast<std::size_t>(team_.threads())) {
   const LlamaConfig& c = weights_.config;
   queries_ = c.num_attention_heads * c.head_dim;
   keys_ = c.num_key_value_heads * c.head_dim;
@@ -68,7 +68,7 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
   // Costs nothing until a block is used; then a large page at a time. Vectors that crossed lines would take two of them.
   memory_ = nn::uninitialised<nn::Lane>(static_cast<std::size_t>(blocks_) * kv_.block_lanes());
   rotary_ = Rotary(c, static_cast<int>(std::min<std::int64_t>(c.max_position_embeddings, blocks_ * kBlockTokens)));
-  taken_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size() * kTurns);
+  taken_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size());
   dealt_ = std::make_unique<std::atomic<int>[]>(weights_.layers.size() * kDealt + 1);
   for (int i = 0; i < team_.threads(); ++i) lanes_.push_back(std::make_unique<Lane>(kernels_, low_rank_));
 }
@@ -82,7 +82,11 @@ std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision preci
   const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide) + stride_of(precision, c.hidden_size) + 2 * stride_of(precision, queries) +
                           stride_of(precision, c.intermediate_size) + 2 * static_cast<std::size_t>(c.intermediate_size);
   const std::size_t attention = nn::kAttentionScratch + (1 + kSharedTasks) * nn::attention_parts(c.max_position_embeddings, c.head_dim);
-  const std::size_t lane = attention + times(kMaxRows, 3 * nn::kPanel);
+  const std::size_t attended = times(queries, kTaskRows / c.num_key_value_heads + 1 + kSharedTasks);
+  const std::size_t gate_up = times(std::max(2 * kMaxRows, kMostPanels * kLogitRows), 3 * nn::kPanel);
+  const std::size_t own = kOwnRows * stride_of(precision, c.hidden_size) + stride_of(precision, queries) +
+                          static_cast<std::size_t>(std::max({c.hidden_size, queries, c.intermediate_size}));
+  const std::size_t lane = attention + attended + gate_up + own;
   return static_cast<std::int64_t>(sizeof(float) * (row * kMaxRows + times(kLogitRows, c.vocab_size) + lane * static_cast<std::size_t>(threads)));
 }
 
@@ -119,13 +123,12 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
     const auto cost = [&](const Task& t) { return std::int64_t{t.rows} * (segments[static_cast<std::size_t>(t.segment)].first + t.from + t.rows); };
     return cost(a) > cost(b);
   });
-  const std::size_t turns = weights_.layers.size() * kTurns;
-  for (std::size_t i = 0; i < turns; ++i) taken_[i].store(0, std::memory_order_relaxed);
   for (std::size_t i = 0; i <= weights_.layers.size() * kDealt; ++i) dealt_[i].store(team_.threads(), std::memory_order_relaxed);
   const bool out_bias = !weights_.layers[0].out_bias.empty();
   few_ = rows_ <= kLogitRows;
   own_norms_ = rows_ <= kOwnRows && !adapted_ && !out_bias;
   shared_attention_ = shares_attention();
+  for (std::size_t i = 0; i < weights_.layers.size(); ++i) taken_[i].store(shared_attention_ ? team_.threads() : 0, std::memory_order_relaxed);
   fused_heads_ = rows_ <= kTaskRows && !adapted_ && !shared_attention_;  // then a segment's rows are one task of each kv head
 
   const auto grow = [&](auto& v, std::size_t n) {
@@ -146,9 +149,10 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
   }
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     grow(lane->parts, parts);
-    grow(lane->gate_up, R * 2 * kMostPanels * nn::kPanel);
-    grow(lane->swiglu, R * kMostPanels * nn::kPanel);
+    grow(lane->gate_up, R * static_cast<std::size_t>(2 * gate_up_panels() * nn::kPanel));
+    grow(lane->swiglu, R * static_cast<std::size_t>(gate_up_panels() * nn::kPanel));
     if (own_norms_) grow(lane->h, R * h_stride_);
+    if (shared_attention_) grow(lane->q, q_stride_);
     grow(lane->attended, times(kTaskRows, queries_ / c.num_key_value_heads));
     grow(lane->rstd, std::max<std::size_t>(1, static_cast<std::size_t>(c.num_attention_heads)));
     grow(lane->wide, static_cast<std::size_t>(std::max({c.hidden_size, queries_, c.intermediate_size})));
@@ -179,11 +183,11 @@ Pieces CpuBackend::pieces(std::size_t which, int panels, int thread) { return {d
 
 const nn::Lane* CpuBackend::first_panel(const Matrix& matrix, int thread) const { return matrix.panel(piece(matrix.panels()) * thread); }
 
-// `next` is the matrix whose turn comes after this one.
+// `next` is what this thread reads after this matrix: its first panel of another one, or as much memory.
 void CpuBackend::product(Lane& lane, int thread, int rows, const nn::Lane* a, std::size_t lda, const Matrix& matrix, std::size_t which, float* c,
-                         bool add, const Matrix& next) {
+                         bool add, const nn::Lane* next) {
   for (Pieces p = pieces(which, matrix.panels(), thread); p; ++p) {
-    const nn::Lane* after = p.next() < matrix.panels() ? matrix.panel(p.next()) : first_panel(next, thread);
+    const nn::Lane* after = p.next() < matrix.panels() ? matrix.panel(p.next()) : next;
     lane.products.times(rows, a, lda, matrix, p.begin(), p.end(), c, static_cast<std::size_t>(matrix.rows), add, after);
   }
 }
@@ -236,8 +240,7 @@ void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer, const n
     return;
   }
   for (; p; ++p) {
-    // Many rows: what few panels give stays in the cache until its SwiGLU.
-    const int together = few_ ? kMostPanels : 2;
+    const int together = gate_up_panels();
     for (int from = p.begin(); from < p.end(); from += together) {
       const int to = std::min(from + together, p.end()), f = (to - from) * P, width = std::min(f, F - from * P);
       float* gate = lane.gate_up.data();
@@ -263,19 +266,25 @@ void CpuBackend::work(int thread) {
     const Weights::Layer& w = weights_.layers[l];
     const std::size_t dealt = l * kDealt;
     const nn::Lane* h = normed(lane, thread, w.input_norm);
-    product(lane, thread, rows_, h, h_stride_, w.qkv, dealt + kQkv, qkv_RW_.data(), false, w.out);
+    product(lane, thread, rows_, h, h_stride_, w.qkv, dealt + kQkv, qkv_RW_.data(), false,
+            shared_attention_ ? part_keys(thread, l) : first_panel(w.out, thread));
     team_.barrier();
-    if (!fused_heads_) {
-      adapt(lane, rows, l, nn::Product::kQkv, h, h_stride_, C, qkv_RW_.data(), wide_);
+    adapt(lane, rows, l, nn::Product::kQkv, h, h_stride_, C, qkv_RW_.data(), wide_);
+    if (shared_attention_) {
+      if (adapted_) team_.barrier();
+    } else if (!fused_heads_) {
       const int G = c.num_key_value_heads;
       const Share any(rows_ * G, thread, team_.threads());  // with adapters: of rows that this thread has just adapted
       const int begin = adapted_ ? rows.begin * G : any.begin, end = adapted_ ? rows.end * G : any.end;
-      for (int i = begin; i < end; ++i) heads(lane, i / G, i % G, l);
+      for (int i = begin; i < end; ++i) {
+        queries(lane, i / G, i % G, l, q_RL_.data() + head_of(i / G, i % G));
+        remember(lane, i / G, i % G, l);
+      }
       team_.barrier();
     }
-    shared_attention_ ? attend_together(lane, l) : attend(lane, l);
+    shared_attention_ ? attend_together(lane, thread, l) : attend(lane, l);
     team_.barrier();
-    product(lane, thread, rows_, attended_RL_.data(), q_stride_, w.out, dealt + kOut, x_RC_.data(), true, w.gate);
+    product(lane, thread, rows_, attended_RL_.data(), q_stride_, w.out, dealt + kOut, x_RC_.data(), true, first_panel(w.gate, thread));
     team_.barrier();
     adapt(lane, rows, l, nn::Product::kOut, attended_RL_.data(), q_stride_, queries_, x_RC_.data(), C);
     for (int r = rows.begin; r < rows.end && !w.out_bias.empty(); ++r) {
@@ -285,7 +294,7 @@ void CpuBackend::work(int thread) {
     feed_forward(lane, thread, l, h);
     team_.barrier();
     product(lane, thread, rows_, s_RL_.data(), s_stride_, w.down, dealt + kDown, x_RC_.data(), true,
-            l + 1 < weights_.layers.size() ? weights_.layers[l + 1].qkv : weights_.head);
+            first_panel(l + 1 < weights_.layers.size() ? weights_.layers[l + 1].qkv : weights_.head, thread));
     team_.barrier();
     adapt(lane, rows, l, nn::Product::kDown, s_RL_.data(), s_stride_, c.intermediate_size, x_RC_.data(), C);
   }
@@ -310,7 +319,7 @@ void CpuBackend::answer(int thread) {
     }
     team_.barrier();
     product(lane, thread, some, h_RL_.data(), h_stride_, weights_.head, weights_.layers.size() * kDealt, logits_.data(), false,
-            weights_.layers[0].qkv);
+            first_panel(weights_.layers[0].qkv, thread));
     team_.barrier();
     if (thread == 0) dealt_[weights_.layers.size() * kDealt].store(team_.threads(), std::memory_order_relaxed);  // for the next ones
     for (int i = mine.begin; i < mine.end; ++i) {

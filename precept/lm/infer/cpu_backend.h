@@ -55,11 +55,11 @@ class CpuBackend : public Backend {
     AdapterProducts adapters;
     Sampler sampler;
     std::vector<float> wide, gate_up, swiglu, attended, rstd, parts;
-    Lanes scores, h;
+    Lanes scores, h, q;  // q: factors of one task's queries, where threads share attention
   };
+  static constexpr int kMostPanels = 8;  // of a piece, in steps of few rows
   static constexpr int kTaskRows = 32;  // of one attention task
   static constexpr int kSharedTasks = 4;  // of a thread, at most, for threads to share them
-  static constexpr int kTurns = 2;      // in which the tasks of a layer are taken, where threads share them
   // Products of a step whose panels are dealt out; the head comes after all layers.
   enum Dealt { kQkv, kOut, kFeedForward, kDown, kDealt };
 
@@ -67,19 +67,24 @@ class CpuBackend : public Backend {
   void work(int thread);
   // Parts of a layer, each on this thread's share.
   const nn::Lane* normed(Lane& lane, int thread, Weights::Vector weight);
-  void heads(Lane& lane, int row, int group, std::size_t layer);
+  void queries(Lane& lane, int row, int group, std::size_t layer, nn::Lane* factors) const;
+  void remember(Lane& lane, int row, int group, std::size_t layer);
   bool shares_attention() const;
-  nn::Attention attention(const Task& task, std::size_t layer) const;
+  std::size_t head_of(int row, int group) const;
+  nn::Attention attention(const Task& task, std::size_t layer, const nn::Lane* queries) const;
   void attend(Lane& lane, std::size_t layer);
-  void attend_together(Lane& lane, std::size_t layer);
+  int most_parts(std::size_t layer) const;
+  const nn::Lane* part_keys(int i, std::size_t layer) const;
+  void attend_together(Lane& lane, int thread, std::size_t layer);
   void feed_forward(Lane& lane, int thread, std::size_t layer, const nn::Lane* h);
   void ask_ahead(const Task& task, std::size_t layer) const;
   void answer(int thread);
   void answer_one(Lane& lane, const Wanted& wanted, float* logits, Outcome& outcome) const;
   int piece(int panels) const;
+  int gate_up_panels() const { return few_ ? kMostPanels : 2; }  // until their SwiGLU; of many rows, what stays in the cache
   Pieces pieces(std::size_t which, int panels, int thread);
   void product(Lane& lane, int thread, int rows, const nn::Lane* a, std::size_t lda, const Matrix& matrix, std::size_t which, float* c, bool add,
-               const Matrix& next);
+               const nn::Lane* next);
   const nn::Lane* first_panel(const Matrix& matrix, int thread) const;  // of this thread's share
   // Low-rank parts of a product's rows; x are its factors.
   void adapt(Lane& lane, Share rows, std::size_t layer, nn::Product product, const nn::Lane* x, std::size_t lda, int in, float* y, int out);
@@ -113,7 +118,8 @@ class CpuBackend : public Backend {
   bool fused_heads_ = false;  // who attends with a kv head makes its keys and queries first
   bool shared_attention_ = false;  // the threads share each task of attention
   std::vector<Task> tasks_;
-  std::unique_ptr<std::atomic<int>[]> taken_;  // tasks: [layers][kTurns]
+  std::unique_ptr<std::atomic<int>[]> taken_;  // tasks, or parts of them: [layers]
+  std::vector<std::atomic<int>> done_;         // parts of each task, where threads share them
   std::unique_ptr<std::atomic<int>[]> dealt_;  // pieces of products: [layers][kDealt], and the head's
   std::vector<float> x_RC_, qkv_RW_, gate_up_R2F_, logits_, attended_, parts_;
   Lanes h_RL_, q_RL_, attended_RL_, s_RL_;

@@ -79,6 +79,7 @@ struct Attention {
   std::size_t q_row = 0, q_head = 0;
   float* out = nullptr;                   // [rows][group][head_dim], strides out_row and out_head
   std::size_t out_row = 0, out_head = 0;
+  const Lane* next = nullptr;             // what the thread reads after attend_part(), asked for near its end; null: nothing
   Lane* scratch = nullptr;                // kAttentionScratch lanes, of one thread
   float* parts = nullptr;                 // attention_parts(first + rows, head_dim) floats
 };

@@ -31,7 +31,8 @@ static_assert(kQueries <= kMostQueries);
 constexpr int kVectors = kPanel / kWidth;          // of a panel's row
 constexpr int kSlots = kBlockTokens / kWidth;      // vectors of a block's keys
 constexpr int kDepth = kDepthLanes;                // lanes of one pass
-constexpr int kAhead = 4, kAheadMore = 8;          // blocks of keys and values asked for before they are needed, and more while weights are computed
+constexpr int kAhead = 4;                          // blocks of keys and values asked for before they are needed
+constexpr int kWeighed = 4;                        // blocks whose weights are computed together, just before they are used
 constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
 constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time
 
@@ -126,8 +127,13 @@ struct Bf16 {
 // exp in place, about 2 ulp; arguments below -87 give about 1e-38, NaN stays NaN. Cody-Waite reduction and a polynomial
 // of degree 6.
 [[gnu::always_inline]] inline void exp_in_place(Vec& x) {
+#if defined(__AVX512F__)
+  // One instruction each, where compilers make two of a comparison; of two numbers one of which is NaN they give the second.
+  x = Vec(_mm512_min_ps(_mm512_set1_ps(88.0F), _mm512_max_ps(_mm512_set1_ps(-87.0F), __m512(x))));
+#else
   x = x < -87.0F ? Vec{} - 87.0F : x;
   x = x > 88.0F ? Vec{} + 88.0F : x;
+#endif
   constexpr float kRound = 12582912.0F;  // 1.5 * 2^23: adding it rounds to an integer
   const Vec n = (x * 1.44269504F + kRound) - kRound;
   const Vec r = (x - n * 0.693359375F) + n * 2.12194440e-4F;
@@ -137,8 +143,12 @@ struct Bf16 {
   p = p * r + 0.5F;
   p = p * r + 1.0F;
   p = p * r + 1.0F;
+#if defined(__AVX512F__)
+  x = Vec(_mm512_scalef_ps(__m512(p), __m512(n)));
+#else
   const Signed bits = (__builtin_convertvector(n == n ? n : Vec{}, Signed) + 127) << 23;
   x = p * reinterpret_cast<const Vec&>(bits);
+#endif
 }
 
 float largest(int n, const float* x) {
@@ -357,27 +367,44 @@ int higher(int a, int b) { return a > b ? a : b; }
   return a.values + a.shape->within_chunks(a.blocks[b], a.shape->value_block);
 }
 
-// What a part reads, block by block: keys of blocks first .. last, then their values. Behind the end comes the last one again.
+// What a part reads, block by block: keys of blocks first .. last, then their values. Behind the end comes what is said to be next,
+// or the last one again.
 struct Blocks {
   const Attention& a;
   int first, last;
   int count() const { return last - first + 1; }
   [[gnu::always_inline]] const Lane* at(int i) const {
     if (i < count()) return keys_of(a, first + i);
-    return values_of(a, lower(first + i - count(), last));
+    if (i < 2 * count()) return values_of(a, first + i - count());
+    return a.next != nullptr ? a.next + static_cast<std::size_t>(i - 2 * count()) * a.shape->key_block : values_of(a, last);
   }
 };
 
-// Scores of R queries against all keys of blocks first .. last, unscaled; rows of `s` are `ld` apart.
+// Which of kWidth numbers from `at` on are from <= j < until.
+[[gnu::always_inline]] inline Signed inside(int at, int from, int until) {
+  Signed j;
+  for (int lane = 0; lane < kWidth; ++lane) j[lane] = at + lane;
+  return (j >= from) & (j < until);
+}
+
+// Scores of R queries against all keys of blocks first .. last, unscaled; rows of `s` are `ld` apart. `top`: the largest one that each
+// query sees, NaN left out.
 template <class T, int R>
-void scores(const Attention& a, const Query* queries, int first, int last, float* s, std::size_t ld) {
+void scores(const Attention& a, const Query* queries, int first, int last, float* s, std::size_t ld, float* top) {
   // Sums that wait for one another hide their latency side by side: those of R queries, or of two blocks. From memory one block
   // comes faster: the processor does not follow two runs in one page.
   constexpr int kBlocks = R < 3 && kSlots == 1 ? 2 : 1;
   const Blocks blocks{a, first, last};
   const int lanes = (a.head_dim + T::kPair - 1) / T::kPair;
   const Lane* q[R];
-  for (int r = 0; r < R; ++r) q[r] = queries[r].q;
+  Vec best[R];
+  int from = 0, until = queries[0].seen;  // what all of them see
+  for (int r = 0; r < R; ++r) {
+    q[r] = queries[r].q;
+    best[r] = Vec{} - __builtin_inff();
+    from = higher(from, queries[r].from);
+    until = lower(until, queries[r].seen);
+  }
   const auto some = [&](auto count, int b) {
     constexpr int N = decltype(count)::value;
     const Lane *keys[N], *near[N], *next[N];
@@ -397,31 +424,40 @@ void scores(const Attention& a, const Query* queries, int first, int last, float
       }
     }
     for (int r = 0; r < R; ++r) {
-      for (int v = 0; v < N * kSlots; ++v) store(s + r * ld + v * kWidth, sum[r][v]);
+      for (int v = 0; v < N * kSlots; ++v) {
+        store(s + r * ld + v * kWidth, sum[r][v]);
+        const int at = b * kBlockTokens + v * kWidth;
+        Vec seen = sum[r][v];
+        if (at < from || at + kWidth > until) seen = inside(at, queries[r].from, queries[r].seen) ? seen : best[r];
+        best[r] = seen > best[r] ? seen : best[r];
+      }
     }
     s += N * kBlockTokens;
   };
   int b = first;
   for (; b + kBlocks - 1 <= last; b += kBlocks) some(Count<kBlocks>{}, b);
   for (; b <= last; ++b) some(Count<1>{}, b);
+  for (int r = 0; r < R; ++r) {
+    top[r] = best[r][0];
+    for (int lane = 1; lane < kWidth; ++lane) top[r] = best[r][lane] > top[r] ? best[r][lane] : top[r];
+  }
 }
 
-// Sums of values with weights p (lanes along the keys, from the start of block `first`), times share[r], for V vectors from column
-// d on. Of the last block only keys before `seen`.
+// Adds to the sums of R queries (`to`, whole vectors) the values of blocks b .. end - 1 of those that are read, with weights p (lanes
+// along the keys, from the start of block b), for V vectors from column d on. Of the last block only keys before `seen`.
 template <class T, int R, int V>
-void mix(const Attention& a, int first, int last, int seen, const Lane* p, std::size_t ld, float* const* to, const float* share, int d) {
+void mix(const Attention& a, const Blocks& blocks, int b, int end, int seen, const Lane* p, std::size_t ld, float* const* to, int d) {
   const std::size_t width = (static_cast<std::size_t>(a.head_dim) + 15) / 16 * 16;
   Vec sum[R][V];
   for (int r = 0; r < R; ++r) {
-    for (int v = 0; v < V; ++v) sum[r][v] = Vec{};
+    for (int v = 0; v < V; ++v) sum[r][v] = load(to[r] + d + v * kWidth);
   }
-  const Blocks blocks{a, first, last};
   constexpr int kLanes = kBlockTokens / T::kPair;
-  for (int b = first; b <= last; ++b, p += kLanes) {
+  for (; b < end; ++b, p += kLanes) {
     const Lane* values = values_of(a, b) + d;
     const int left = seen - b * kBlockTokens, whole = (left < kBlockTokens ? left : kBlockTokens) / T::kPair;
-    const int read = blocks.count() + b - first;
-    const Lane *near = blocks.at(read + 1) + d, *next = blocks.at(read + kAhead + kAheadMore) + d;
+    const int read = blocks.count() + b - blocks.first;
+    const Lane *near = blocks.at(read + 1) + d, *next = blocks.at(read + kAhead) + d;
     for (int i = 0; i < whole; ++i, values += width, near += width, next += width) {
       for (int v = 0; v < V * kWidth; v += 16) take_near(near + v);
       for (int v = 0; v < V * kWidth; v += 16) ask(next + v);
@@ -440,27 +476,29 @@ void mix(const Attention& a, int first, int last, int seen, const Lane* p, std::
     }
   }
   for (int r = 0; r < R; ++r) {
-    float* out = to[r] + d;
-    float row[V * kWidth];
-    for (int v = 0; v < V; ++v) {
-      const Vec result = sum[r][v] * share[r];
-      if (d + (v + 1) * kWidth <= a.head_dim) {
-        store(out + v * kWidth, result);
-      } else {
-        store(row + v * kWidth, result);
-        for (int x = v * kWidth; x < (v + 1) * kWidth && d + x < a.head_dim; ++x) out[x] = row[x];
-      }
-    }
+    for (int v = 0; v < V; ++v) store(to[r] + d + v * kWidth, sum[r][v]);
   }
 }
 
 template <class T, int R>
-void mix_columns(const Attention& a, int first, int last, int seen, const Lane* p, std::size_t ld, float* const* to, const float* share) {
+void mix_columns(const Attention& a, const Blocks& blocks, int b, int end, int seen, const Lane* p, std::size_t ld, float* const* to) {
   constexpr int kMost = 64 / kWidth;
   int d = 0;
-  for (; d + 64 <= a.head_dim; d += 64) mix<T, R, kMost>(a, first, last, seen, p, ld, to, share, d);
-  for (; d + 16 < a.head_dim; d += 32) mix<T, R, kMost / 2>(a, first, last, seen, p, ld, to, share, d);
-  if (d < a.head_dim) mix<T, R, kMost / 4>(a, first, last, seen, p, ld, to, share, d);
+  for (; d + 64 <= a.head_dim; d += 64) mix<T, R, kMost>(a, blocks, b, end, seen, p, ld, to, d);
+  for (; d + 16 < a.head_dim; d += 32) mix<T, R, kMost / 2>(a, blocks, b, end, seen, p, ld, to, d);
+  if (d < a.head_dim) mix<T, R, kMost / 4>(a, blocks, b, end, seen, p, ld, to, d);
+}
+
+// Makes n scores (whole vectors) of a query weights, in place: exp((score - top) * scale), and 0 outside of from <= j < until. `sum`
+// takes them up.
+[[gnu::always_inline]] inline void weigh(int n, float* x, int from, int until, float top, float scale, Vec& sum) {
+  for (int i = 0; i < n; i += kWidth) {
+    Vec v = (load(x + i) - top) * scale;
+    exp_in_place(v);
+    if (i < from || i + kWidth > until) v = inside(i, from, until) ? v : Vec{};
+    sum += v;
+    store(x + i, v);
+  }
 }
 
 // What the r-th query has of the parts that it sees, counted from part `first` on, kMostQueries to a part: values mixed with weights
@@ -477,6 +515,9 @@ struct Parts {
 
 // One part of R queries that see keys from <= j < seen, all together; they are the r-th one of `parts` and those after it. Where it
 // is the only part, what it gives is the answer.
+//
+// Scores of all keys first, which the largest one needs; then weights and values, a few blocks at a time, so that memory goes on while
+// weights are computed.
 template <class T, int R>
 void take_part(const Attention& a, const Query* queries, int from, int seen, int part, const Parts& parts, int r0, bool only) {
   constexpr std::size_t ld = kPartTokens + kBlockTokens;  // an odd number of cache lines
@@ -484,38 +525,43 @@ void take_part(const Attention& a, const Query* queries, int from, int seen, int
   Lane* const factors = a.scratch + R * ld;
   const int first = higher(from, part * kPartTokens) / kBlockTokens, last = (lower(seen, (part + 1) * kPartTokens) - 1) / kBlockTokens;
   const int begin = first * kBlockTokens, end = (last + 1) * kBlockTokens;
-  scores<T, R>(a, queries, first, last, strips, ld);
-  const Blocks blocks{a, first, last};
+  float top[R];
+  scores<T, R>(a, queries, first, last, strips, ld, top);
+  int sees[R], until[R];  // of the strip
   float* to[R];
-  float share[R];
+  Vec sum[R];
   for (int r = 0; r < R; ++r) {
-    float* row = strips + r * ld;
-    const int until_asked = lower(kAhead + (r + 1) * kAheadMore / R, blocks.count());
-    for (int i = kAhead + r * kAheadMore / R; i < until_asked; ++i) {  // memory goes on while weights are computed
-      const Lane* values = blocks.at(blocks.count() + i);
-      for (std::size_t line = 0; line < a.shape->value_block; line += 16) ask(values + line);
-    }
-    const int sees = higher(queries[r].from, begin), until = lower(queries[r].seen, end);
-    if (sees < until) {
-      const float top = largest(until - sees, row + sees - begin);
-      const float sum = exponentials(until - sees, row + sees - begin, top, a.scale, row + sees - begin);
-      if (!only) parts.top(part, r0 + r) = top;
-      if (!only) parts.sum(part, r0 + r) = sum;
-      share[r] = only ? 1.0F / sum : 1.0F;
-    } else {
-      share[r] = 0.0F;  // a neighbour's part, which join() does not ask for
-    }
-    for (int j = begin; j < lower(sees, end); ++j) row[j - begin] = 0.0F;
-    for (int j = higher(until, begin); j < end; ++j) row[j - begin] = 0.0F;
-    T::factors(end - begin, row, factors + r * ld);
-    to[r] = only ? queries[r].out : parts.of(part, r0 + r);
+    sees[r] = higher(queries[r].from, begin) - begin;
+    until[r] = lower(queries[r].seen, end) - begin;
+    sum[r] = Vec{};
+    to[r] = parts.of(part, r0 + r);
+    std::memset(to[r], 0, sizeof(float) * parts.width);
   }
-  mix_columns<T, R>(a, first, last, seen, factors, ld, to, share);
+  const Blocks blocks{a, first, last};
+  for (int b = first; b <= last; b += kWeighed) {
+    const int some = lower(b + kWeighed, last + 1), at = b * kBlockTokens - begin, n = (some - b) * kBlockTokens;
+    for (int r = 0; r < R; ++r) {
+      weigh(n, strips + r * ld + at, sees[r] - at, until[r] - at, top[r], a.scale, sum[r]);
+      T::factors(n, strips + r * ld + at, factors + r * ld + at / T::kPair);
+    }
+    mix_columns<T, R>(a, blocks, b, some, seen, factors + at / T::kPair, ld, to);
+  }
+  for (int r = 0; r < R; ++r) {
+    float total = 0.0F;
+    for (int lane = 0; lane < kWidth; ++lane) total += sum[r][lane];
+    parts.top(part, r0 + r) = top[r];
+    parts.sum(part, r0 + r) = total;
+    const float share = 1.0F / total;
+    for (int d = 0; only && d < a.head_dim; ++d) queries[r].out[d] = to[r][d] * share;
+  }
 }
 
 // The parts of one query together, in their order.
 [[gnu::noinline]] void join(const Attention& a, const Query& query, const Parts& parts, int r) {
   const int first = query.from / kPartTokens, last = (query.seen - 1) / kPartTokens;
+  for (int part = first; part <= last; ++part) {  // half of them lie in another core's cache
+    for (std::size_t x = 0; x < parts.each; x += 16) __builtin_prefetch(parts.of(part, r) + x);
+  }
   float top = parts.top(first, r);
   for (int part = first + 1; part <= last; ++part) top = parts.top(part, r) > top ? parts.top(part, r) : top;
   float sum = 0.0F;

@@ -42,7 +42,7 @@ void CpuBackend::remember(Lane& lane, int r, int g, std::size_t layer) {
   const Row& row = row_R_[static_cast<std::size_t>(r)];
   nn::Lane* keys = memory_.get() + kv_.keys(row.block, layer, static_cast<std::size_t>(g));
   nn::Lane* values = memory_.get() + kv_.values(row.block, layer, static_cast<std::size_t>(g));
-  // A key lies in as many cache lines as it has lanes; they come one after the other unless all are asked for.
+  // A key lies in as many cache lines as it has lanes: all are asked for before any is written.
   for (std::size_t i = 0; i < kv_.key_block; i += 16) __builtin_prefetch(keys + i, 1, 3);
   float *k = qkv_RW_.data() + times(r, wide_) + from_k, *v = qkv_RW_.data() + times(r, wide_) + from_v;
   for (int i = 0; i < D && !w.qkv_bias.empty(); ++i) {

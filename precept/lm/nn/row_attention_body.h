@@ -60,14 +60,14 @@ struct Blocks {
   return (j >= from) & (j < until);
 }
 
-// Scores of R queries against all keys of blocks first .. last, unscaled; rows of `s` are `ld` apart. `top`: the largest one that each
+// Scores of R queries against all keys of these blocks, unscaled; rows of `s` are `ld` apart. `top`: the largest one that each
 // query sees, NaN left out.
 template <class T, int R>
-void scores(const Attention& a, const Query* queries, int first, int last, float* s, std::size_t ld, float* top) {
+void scores(const Blocks& blocks, const Query* queries, float* s, std::size_t ld, float* top) {
   // Sums that wait for one another hide their latency side by side: those of R queries, or of two blocks. From memory one block
   // comes faster: the processor does not follow two runs in one page.
   constexpr int kBlocks = R < 3 && kSlots == 1 ? 2 : 1;
-  const Blocks blocks{a, first, last};
+  const auto& [a, first, last] = blocks;
   const int lanes = (a.head_dim + T::kPair - 1) / T::kPair;
   const Lane* q[R];
   Vec best[R];
@@ -119,7 +119,8 @@ void scores(const Attention& a, const Query* queries, int first, int last, float
 // Adds to the sums of R queries (`to`, whole vectors) the values of blocks b .. end - 1 of those that are read, with weights p (lanes
 // along the keys, from the start of block b), for V vectors from column d on. Of the last block only keys before `seen`.
 template <class T, int R, int V>
-void mix(const Attention& a, const Blocks& blocks, int b, int end, int seen, const Lane* p, std::size_t ld, float* const* to, int d) {
+void mix(const Blocks& blocks, int b, int end, int seen, const Lane* p, std::size_t ld, float* const* to, int d) {
+  const Attention& a = blocks.a;
   const std::size_t width = (static_cast<std::size_t>(a.head_dim) + 15) / 16 * 16;
   Vec sum[R][V];
   for (int r = 0; r < R; ++r) {
@@ -154,12 +155,13 @@ void mix(const Attention& a, const Blocks& blocks, int b, int end, int seen, con
 }
 
 template <class T, int R>
-void mix_columns(const Attention& a, const Blocks& blocks, int b, int end, int seen, const Lane* p, std::size_t ld, float* const* to) {
+void mix_columns(const Blocks& blocks, int b, int end, int seen, const Lane* p, std::size_t ld, float* const* to) {
   constexpr int kMost = 64 / kWidth;
+  const int head_dim = blocks.a.head_dim;
   int d = 0;
-  for (; d + 64 <= a.head_dim; d += 64) mix<T, R, kMost>(a, blocks, b, end, seen, p, ld, to, d);
-  for (; d + 16 < a.head_dim; d += 32) mix<T, R, kMost / 2>(a, blocks, b, end, seen, p, ld, to, d);
-  if (d < a.head_dim) mix<T, R, kMost / 4>(a, blocks, b, end, seen, p, ld, to, d);
+  for (; d + 64 <= head_dim; d += 64) mix<T, R, kMost>(blocks, b, end, seen, p, ld, to, d);
+  for (; d + 16 < head_dim; d += 32) mix<T, R, kMost / 2>(blocks, b, end, seen, p, ld, to, d);
+  if (d < head_dim) mix<T, R, kMost / 4>(blocks, b, end, seen, p, ld, to, d);
 }
 
 // Makes n scores (whole vectors) of a query weights, in place: exp((score - top) * scale), and 0 outside of from <= j < until. `sum`
@@ -198,8 +200,9 @@ void take_part(const Attention& a, const Query* queries, int from, int seen, int
   Lane* const factors = a.scratch + R * ld;
   const int first = higher(from, part * kPartTokens) / kBlockTokens, last = (lower(seen, (part + 1) * kPartTokens) - 1) / kBlockTokens;
   const int begin = first * kBlockTokens, end = (last + 1) * kBlockTokens;
+  const Blocks blocks{a, first, last};
   float top[R];
-  scores<T, R>(a, queries, first, last, strips, ld, top);
+  scores<T, R>(blocks, queries, strips, ld, top);
   int sees[R], until[R];  // of the strip
   float* to[R];
   Vec sum[R];
@@ -210,14 +213,13 @@ void take_part(const Attention& a, const Query* queries, int from, int seen, int
     to[r] = parts.of(part, r0 + r);
     std::memset(to[r], 0, sizeof(float) * parts.width);
   }
-  const Blocks blocks{a, first, last};
   for (int b = first; b <= last; b += kWeighed) {
     const int some = lower(b + kWeighed, last + 1), at = b * kBlockTokens - begin, n = (some - b) * kBlockTokens;
     for (int r = 0; r < R; ++r) {
       weigh(n, strips + r * ld + at, sees[r] - at, until[r] - at, top[r], a.scale, sum[r]);
       T::factors(n, strips + r * ld + at, factors + r * ld + at / T::kPair);
     }
-    mix_columns<T, R>(a, blocks, b, some, seen, factors + at / T::kPair, ld, to);
+    mix_columns<T, R>(blocks, b, some, seen, factors + at / T::kPair, ld, to);
   }
   for (int r = 0; r < R; ++r) {
     float total = 0.0F;
@@ -232,7 +234,7 @@ void take_part(const Attention& a, const Query* queries, int from, int seen, int
 // The parts of one query together, in their order.
 [[gnu::noinline]] void join(const Attention& a, const Query& query, const Parts& parts, int r) {
   const int first = query.from / kPartTokens, last = (query.seen - 1) / kPartTokens;
-  for (int part = first; part <= last; ++part) {  // half of them lie in another core's cache
+  for (int part = first; part <= last; ++part) {  // other threads may have made them
     for (std::size_t x = 0; x < parts.each; x += 16) __builtin_prefetch(parts.of(part, r) + x);
   }
   float top = parts.top(first, r);

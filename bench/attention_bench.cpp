@@ -50,7 +50,8 @@ int main(int argc, char** argv) {
   const Lanes weights(kLayers * kWeights, 1), cache(static_cast<std::size_t>(blocks) * shape.block_lanes(), 0x3C003C00U);
   std::vector<std::uint32_t> ids(static_cast<std::size_t>(blocks));
   std::iota(ids.begin(), ids.end(), 0U);
-  const Lanes queries(kKvHeads * kGroup * kDim / 2, 0x3C003C00U);
+  const std::size_t query = nn::row_lanes(kernels, kDim);
+  const Lanes queries(kKvHeads * kGroup * query, 0x3C003C00U);
   std::vector<Lanes> scratch(static_cast<std::size_t>(threads), Lanes(nn::kAttentionScratch));
   const std::size_t part_floats = nn::attention_parts(positions, kDim);
   std::vector<float> joined(kKvHeads * part_floats), out(kKvHeads * kGroup * kDim);
@@ -69,7 +70,7 @@ int main(int argc, char** argv) {
     a.blocks = ids.data();
     a.rows = 1;
     a.first = positions - 1;
-    a.q_head = kDim / 2;
+    a.q_head = query;
     a.q = queries.data() + static_cast<std::size_t>(head * kGroup) * a.q_head;
     a.out_head = kDim;
     a.out = out.data() + static_cast<std::size_t>(head * kGroup) * a.out_head;

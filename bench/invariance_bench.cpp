@@ -22,9 +22,12 @@ namespace precept {
 namespace {
 
 using nn::Lane;
+using Words [[gnu::vector_size(64), gnu::may_alias, gnu::aligned(4)]] = Lane;
 
-// R rows of a panel, its lanes in S parts.
-template <int R, int S>
+__m512 broadcast(Lane lane) { return reinterpret_cast<__m512>(_mm512_set1_epi32(static_cast<int>(lane))); }
+
+// R rows of a panel, its lanes in S parts; by the instructions of the engine's product, kWide where its rows are floats.
+template <int R, int S, bool kWide>
 void free_tile(int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, const Lane* after) {
   __m512 sum[R][S][2];
   for (int r = 0; r < R; ++r) {
@@ -36,12 +39,19 @@ void free_tile(int lanes, const Lane* a, std::size_t lda, const Lane* panel, flo
       const Lane* at = panel + static_cast<std::size_t>(i + s) * nn::kPanel;
       __builtin_prefetch(after + static_cast<std::size_t>(i + s) * nn::kPanel);
       __builtin_prefetch(after + static_cast<std::size_t>(i + s) * nn::kPanel + 16);
-      const auto b0 = reinterpret_cast<__m512bh>(_mm512_loadu_ps(at)), b1 = reinterpret_cast<__m512bh>(_mm512_loadu_ps(at + 16));
+      for (int v = 0; v < 2; ++v) {
+        const Words b = *reinterpret_cast<const Words*>(at + v * 16);
+        const auto low = reinterpret_cast<__m512>(b << 16), high = reinterpret_cast<__m512>(b & 0xFFFF0000U);
 #pragma GCC unroll 14
-      for (int r = 0; r < R; ++r) {
-        const auto x = reinterpret_cast<__m512bh>(_mm512_set1_epi32(static_cast<int>(a[static_cast<std::size_t>(r) * lda + static_cast<std::size_t>(i + s)])));
-        sum[r][s][0] = _mm512_dpbf16_ps(sum[r][s][0], x, b0);
-        sum[r][s][1] = _mm512_dpbf16_ps(sum[r][s][1], x, b1);
+        for (int r = 0; r < R; ++r) {
+          const Lane* x = a + static_cast<std::size_t>(r) * lda + static_cast<std::size_t>(i + s) * (kWide ? 2 : 1);
+          __m512& to = sum[r][s][v];
+          if constexpr (kWide) {
+            to = _mm512_fmadd_ps(broadcast(x[1]), high, _mm512_fmadd_ps(broadcast(x[0]), low, to));
+          } else {
+            to = _mm512_dpbf16_ps(to, reinterpret_cast<__m512bh>(broadcast(x[0])), reinterpret_cast<__m512bh>(b));
+          }
+        }
       }
     }
   }
@@ -56,17 +66,20 @@ void free_tile(int lanes, const Lane* a, std::size_t lda, const Lane* panel, flo
 
 constexpr int parts_of(int rows) { return rows == 1 ? 8 : rows == 2 ? 4 : rows <= 5 ? 2 : 1; }
 
-template <int R>
+template <int R, bool kWide>
 void free_tile_of(int rows, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, const Lane* after) {
   if constexpr (R >= 1) {
-    if (rows == R) return free_tile<R, parts_of(R)>(lanes, a, lda, panel, c, ldc, after);
-    free_tile_of<R - 1>(rows, lanes, a, lda, panel, c, ldc, after);
+    if (rows == R) return free_tile<R, parts_of(R), kWide>(lanes, a, lda, panel, c, ldc, after);
+    free_tile_of<R - 1, kWide>(rows, lanes, a, lda, panel, c, ldc, after);
   }
 }
 
+template <bool kWide>
 void free_product(int m, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, const Lane* after) {
-  for (int i = 0; i < m; i += 14) {
-    free_tile_of<14>(std::min(14, m - i), lanes, a + static_cast<std::size_t>(i) * lda, lda, panel, c + static_cast<std::size_t>(i) * ldc, ldc, after);
+  constexpr int kRows = kWide ? 12 : 14;
+  for (int i = 0; i < m; i += kRows) {
+    free_tile_of<kRows, kWide>(std::min(kRows, m - i), lanes, a + static_cast<std::size_t>(i) * lda, lda, panel, c + static_cast<std::size_t>(i) * ldc,
+                               ldc, after);
   }
 }
 
@@ -98,7 +111,7 @@ int main(int argc, char** argv) {
   infer::Team team(threads);
   std::printf("%d threads; milliseconds of a step's products, fixed order and free, medians of %d; a: what the fixed order costs\n", threads, rounds);
   for (const int rows : {1, 2, 4, 8, 32, 64}) {
-    const std::size_t lda = 1536 / 2 + 16;
+    const std::size_t lda = nn::row_lanes(kernels, 1536) + 16;
     const infer::Lanes a(static_cast<std::size_t>(rows) * lda, 0x3C003C00U);
     std::vector<float> c(static_cast<std::size_t>(rows) * 1536 + 64);
     std::vector<double> took[2];
@@ -116,7 +129,7 @@ int main(int argc, char** argv) {
               const Lane* panel = matrix + static_cast<std::size_t>(p) * static_cast<std::size_t>(k) * nn::kPanel;
               const Lane* after = panel + static_cast<std::size_t>(k) * nn::kPanel;
               float* to = c.data() + p * nn::kPanel;
-              if (free != 0) free_product(rows, k, a.data(), lda, panel, to, 1536, after);
+              if (free != 0) (kernels.wide_rows ? free_product<true> : free_product<false>)(rows, k, a.data(), lda, panel, to, 1536, after);
               else kernels.product(rows, nn::kPanel, k, a.data(), lda, panel, to, 1536, false, after);
             }
             matrix += static_cast<std::size_t>(panels) * static_cast<std::size_t>(k) * nn::kPanel;

@@ -21,6 +21,7 @@ extern const RowKernels kPortableRowKernels[2];
 extern const RowKernels kAvx2RowKernels[2];
 extern const RowKernels kAvx512RowKernels[2];
 extern const RowKernels kAvx512Bf16RowKernels[2];
+extern const RowKernels kAvx512WidenedRowKernels[2];
 #endif
 
 void PrintTo(const RowKernels* table, std::ostream* out) {
@@ -37,7 +38,10 @@ std::vector<const RowKernels*> tables() {
   const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                       __builtin_cpu_supports("avx512vl");
   if (avx512) add(kAvx512RowKernels);
-  if (avx512 && __builtin_cpu_supports("avx512bf16")) add(kAvx512Bf16RowKernels);
+  if (avx512 && __builtin_cpu_supports("avx512bf16")) {
+    add(kAvx512Bf16RowKernels);
+    add(kAvx512WidenedRowKernels);
+  }
 #endif
   return all;
 }
@@ -65,6 +69,12 @@ class RowKernelTable : public testing::TestWithParam<const RowKernels*> {
     for (std::size_t r = 0; r < count; ++r) k().factors(n, rows.data() + r * static_cast<std::size_t>(n), result.data() + r * lanes);
     return result;
   }
+  std::vector<Lane> row_factors(const std::vector<float>& rows, int n) const {
+    const std::size_t lanes = row_lanes(k(), static_cast<std::size_t>(n)), count = rows.size() / static_cast<std::size_t>(n);
+    std::vector<Lane> result(lanes * count);
+    for (std::size_t r = 0; r < count; ++r) k().row_factors(n, rows.data() + r * static_cast<std::size_t>(n), result.data() + r * lanes);
+    return result;
+  }
 };
 
 TEST_P(RowKernelTable, RoundsFactors) {
@@ -83,6 +93,18 @@ TEST_P(RowKernelTable, RoundsFactors) {
     if (k().precision == Precision::kBf16 && n % 2 == 1) {
       EXPECT_EQ(y[lanes - 1] >> 16, 0U);
     }
+    // A row's are the same values, in lanes or one by one.
+    std::vector<Lane> row(row_lanes(k(), static_cast<std::size_t>(n)) + 1, 0xDEADBEEFU);
+    k().row_factors(n, x.data(), row.data());
+    EXPECT_EQ(row.back(), 0xDEADBEEFU) << "written beyond the end";
+    row.pop_back();
+    y.pop_back();
+    if (k().wide_rows) {
+      std::vector<Lane> wide;
+      for (const Lane lane : y) wide.insert(wide.end(), {lane << 16, lane & 0xFFFF0000U});
+      y = wide;
+    }
+    EXPECT_EQ(row, y) << n;
   }
 }
 
@@ -91,12 +113,13 @@ TEST_P(RowKernelTable, Multiplies) {
   for (const auto& [m, n, depth] : {std::tuple{1, 1, 1}, std::tuple{3, 33, 7}, std::tuple{14, 64, 256}, std::tuple{29, 40, 511}, std::tuple{130, 70, 2500}}) {
     const auto a = random(static_cast<std::size_t>(m) * depth, 1), w = random(static_cast<std::size_t>(n) * depth, 2);
     const std::size_t lanes = lanes_of(k().precision, static_cast<std::size_t>(depth)), ldc = static_cast<std::size_t>(n) + 3;
-    const auto a_L = factors(a, depth), w_L = factors(w, depth);
+    const auto a_L = row_factors(a, depth), w_L = factors(w, depth);
+    const std::size_t row = row_lanes(k(), static_cast<std::size_t>(depth));
     std::vector<Lane> packed(packed_lanes(k().precision, static_cast<std::size_t>(depth), static_cast<std::size_t>(n)));
     k().pack(static_cast<int>(lanes), n, w_L.data(), lanes, packed.data());
     std::vector<float> c(static_cast<std::size_t>(m) * ldc, 0.5F), sum = c;
-    k().product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), c.data(), ldc, false, nullptr);
-    k().product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), sum.data(), ldc, true, nullptr);
+    k().product(m, n, static_cast<int>(lanes), a_L.data(), row, packed.data(), c.data(), ldc, false, nullptr);
+    k().product(m, n, static_cast<int>(lanes), a_L.data(), row, packed.data(), sum.data(), ldc, true, nullptr);
     for (int i = 0; i < m; ++i) {
       for (int j = 0; j < n; ++j) {
         double expected = 0, size = 1;
@@ -113,7 +136,7 @@ TEST_P(RowKernelTable, Multiplies) {
     }
     for (int i = 0; i < m; ++i) {  // alone: the same bits
       std::vector<float> one(ldc, 0.5F);
-      k().product(1, n, static_cast<int>(lanes), a_L.data() + static_cast<std::size_t>(i) * lanes, lanes, packed.data(), one.data(), ldc, false, nullptr);
+      k().product(1, n, static_cast<int>(lanes), a_L.data() + static_cast<std::size_t>(i) * row, row, packed.data(), one.data(), ldc, false, nullptr);
       ASSERT_EQ(std::vector<float>(c.begin() + static_cast<std::ptrdiff_t>(i * ldc), c.begin() + static_cast<std::ptrdiff_t>((i + 1) * ldc)), one) << i;
     }
   }
@@ -126,15 +149,15 @@ TEST(RowKernels, ProductsAreTheTrainers) {
     const RowKernels& k = row_kernels(plain == bf16_kernels() ? Precision::kBf16 : Precision::kFp32);
     const int m = 31, n = 50, depth = 2500;
     const auto a = random(static_cast<std::size_t>(m) * depth, 1), w = random(static_cast<std::size_t>(n) * depth, 2);
-    const std::size_t lanes = lanes_of(k.precision, depth);
-    std::vector<Lane> a_L(lanes * m), w_L(lanes * n), packed(packed_lanes(k.precision, depth, n));
-    for (int r = 0; r < m; ++r) k.factors(depth, a.data() + r * depth, a_L.data() + static_cast<std::size_t>(r) * lanes);
+    const std::size_t lanes = lanes_of(k.precision, depth), row = row_lanes(k, depth);
+    std::vector<Lane> a_L(row * m), w_L(lanes * n), packed(packed_lanes(k.precision, depth, n));
+    for (int r = 0; r < m; ++r) k.row_factors(depth, a.data() + r * depth, a_L.data() + static_cast<std::size_t>(r) * row);
     for (int r = 0; r < n; ++r) k.factors(depth, w.data() + r * depth, w_L.data() + static_cast<std::size_t>(r) * lanes);
     k.pack(static_cast<int>(lanes), n, w_L.data(), lanes, packed.data());
     std::vector<float> theirs(packed_size(depth, n)), expected(static_cast<std::size_t>(m * n), 1.0F), got = expected;
     plain->pack_cols(depth, n, w.data(), depth, theirs.data());
     plain->gemm(m, n, depth, a.data(), depth, 1, theirs.data(), expected.data(), n, true);
-    k.product(m, n, static_cast<int>(lanes), a_L.data(), lanes, packed.data(), got.data(), n, true, nullptr);
+    k.product(m, n, static_cast<int>(lanes), a_L.data(), row, packed.data(), got.data(), n, true, nullptr);
     EXPECT_EQ(got, expected) << plain->name;
   }
 }
@@ -180,10 +203,10 @@ struct Paged {
 
   // Of rows at positions first, first + 1, ...; q and the result are [rows][kv_heads * group * head_dim].
   std::vector<float> attend(const std::vector<float>& q, int group, int rows, int first, int window) const {
-    const std::size_t head = lanes_of(k.precision, static_cast<std::size_t>(head_dim)), heads = static_cast<std::size_t>(kv_heads * group);
+    const std::size_t head = row_lanes(k, static_cast<std::size_t>(head_dim)), heads = static_cast<std::size_t>(kv_heads * group);
     std::vector<Lane> factors(static_cast<std::size_t>(rows) * heads * head);
     for (std::size_t i = 0; i < static_cast<std::size_t>(rows) * heads; ++i) {
-      k.factors(head_dim, q.data() + i * static_cast<std::size_t>(head_dim), factors.data() + i * head);
+      k.row_factors(head_dim, q.data() + i * static_cast<std::size_t>(head_dim), factors.data() + i * head);
     }
     std::vector<float> out(q.size());
     std::vector<Lane> scratch(kAttentionScratch);

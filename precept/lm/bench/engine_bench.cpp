@@ -38,7 +38,7 @@ double products(const LlamaConfig& c, bool head) {
   return layer * c.num_hidden_layers + (head ? double(c.hidden_size) * c.vocab_size : 0.0);
 }
 
-constexpr int kStepsBetween = 4;                 // passes over memory
+constexpr int kStepsBetween = 4;                 // as many passes over memory
 constexpr std::chrono::microseconds kRest{400};  // until threads that wait for more work sleep
 
 class Runs {
@@ -50,9 +50,11 @@ class Runs {
     double seconds = 0;
     std::int64_t prompt_tokens = 0, new_tokens = 0;
   };
-  // With `between`, some steps are followed by a pass over memory, which is not part of the time.
+  // With `between`, some steps are followed by as many passes over as much memory as a step reads, which are not part of the
+  // time. What the last cache holds of so much helps both alike.
   struct Between {
     MemoryRoof* memory;
+    std::size_t step_bytes;
     double bytes = 0, seconds = 0;
   };
   Took go(std::uint64_t first, int count, int prompt, int tokens, Between* between = nullptr) {
@@ -74,8 +76,10 @@ class Runs {
       if (between == nullptr || step % kStepsBetween != 0) continue;
       took.seconds += since(start);
       std::this_thread::sleep_for(kRest);
-      between->seconds += between->memory->read();
-      between->bytes += static_cast<double>(MemoryRoof::kBytes);
+      for (int i = 0; i < kStepsBetween; ++i) {
+        between->seconds += between->memory->read(between->step_bytes);
+        between->bytes += static_cast<double>(std::min(between->step_bytes, MemoryRoof::kBytes));
+      }
       std::this_thread::sleep_for(kRest);
       start = Clock::now();
     }
@@ -102,17 +106,17 @@ BenchReport::Decode decode(Runs& runs, MemoryRoof* memory, const BenchOptions& o
   d.prompt_seconds = runs.go(first, sequences, prompt, 1).seconds;
   // From here on the prompts are in the cache: steps are decode from the first one on, whose time is taken off.
   const double begin = std::min(runs.go(first, sequences, prompt, 1).seconds, runs.go(first, sequences, prompt, 1).seconds);
-  Runs::Between between{memory};
+  const double bytes = o.precision == "fp32" ? 4 : 2;
+  const double context = prompt + 0.5 * o.tokens;
+  const double cache = 2.0 * c.num_key_value_heads * c.head_dim * c.num_hidden_layers * context * sequences;
+  d.step_mb = (products(c, true) * (o.weights == "int8" ? 1 : bytes) + bytes * cache) / 1e6;
+  Runs::Between between{memory, static_cast<std::size_t>(1e6 * d.step_mb)};
   const Runs::Took whole = runs.go(first, sequences, prompt, o.tokens + 1, memory != nullptr ? &between : nullptr);
   d.seconds = whole.seconds - begin;
   d.tokens_per_s = static_cast<double>(whole.new_tokens - sequences) / d.seconds;
   d.step_ms = 1e3 * sequences / d.tokens_per_s;
   d.share_of_gemm_roof = d.tokens_per_s * 2 * products(c, true) / 1e9 / roof.gemm_gflops;
   d.memory_gbps = memory != nullptr ? between.bytes / between.seconds / 1e9 : roof.memory_gbps;
-  const double bytes = o.precision == "fp32" ? 4 : 2;
-  const double context = prompt + 0.5 * o.tokens;
-  const double cache = 2.0 * c.num_key_value_heads * c.head_dim * c.num_hidden_layers * context * sequences;
-  d.step_mb = (products(c, true) * (o.weights == "int8" ? 1 : bytes) + bytes * cache) / 1e6;
   d.share_of_memory_roof = d.step_mb / d.step_ms / d.memory_gbps;
   return d;
 }

@@ -18,7 +18,7 @@ class MemoryRoof {
  public:
   static constexpr std::size_t kBytes = std::size_t{512} << 20;  // more than caches hold
   explicit MemoryRoof(int threads);
-  double read();  // all of it, once; the seconds that took
+  double read(std::size_t bytes);  // so many of it (at most all), once; the seconds that took
 
  private:
   infer::Team team_;

@@ -25,9 +25,9 @@ Result<std::unique_ptr<Adapter>> load_adapter(const std::string& name, const std
 
 namespace {
 
-void widen_factors(nn::Precision precision, int n, const nn::Lane* from, float* to) {
+void values_of(const nn::RowKernels& kernels, int n, const nn::Lane* from, float* to) {
   for (int i = 0; i < n; ++i) {
-    if (precision == nn::Precision::kFp32) {
+    if (kernels.precision == nn::Precision::kFp32 || kernels.wide_rows) {
       to[i] = std::bit_cast<float>(from[i]);
     } else {
       to[i] = std::bit_cast<float>(i % 2 == 0 ? from[i / 2] << 16 : from[i / 2] & 0xFFFF0000U);
@@ -37,13 +37,13 @@ void widen_factors(nn::Precision precision, int n, const nn::Lane* from, float* 
 
 }  // namespace
 
-void AdapterProducts::add(const Adapter& adapter, std::size_t layer, nn::Product product, nn::Precision precision, int rows,
+void AdapterProducts::add(const Adapter& adapter, std::size_t layer, nn::Product product, const nn::RowKernels& of, int rows,
                           const nn::Lane* x, std::size_t lda, int in, float* y, std::size_t out) {
   const std::vector<nn::LoraLayout::Module>& modules = adapter.layout.of(layer, product);
   if (modules.empty()) return;
   const auto count = static_cast<std::size_t>(rows), width = static_cast<std::size_t>(in);
   if (x_RC_.size() < count * width) x_RC_.resize(count * width);
-  for (std::size_t r = 0; r < count; ++r) widen_factors(precision, in, x + r * lda, x_RC_.data() + r * width);
+  for (std::size_t r = 0; r < count; ++r) values_of(of, in, x + r * lda, x_RC_.data() + r * width);
   const std::size_t scratch = count * static_cast<std::size_t>(adapter.layout.most_rank);
   if (u_RK_.size() < scratch) u_RK_.resize(scratch);
   for (const nn::LoraLayout::Module& m : modules) nn::lora_forward(kernels_, adapter.weights, m, rows, x_RC_.data(), u_RK_.data(), y, out);

@@ -42,12 +42,12 @@ struct AdapterRows {
   int from = 0, rows = 0;
 };
 
-// y += s B (A x) of some rows, given as factors, `lda` lanes apart: x has `in` values a row, y has `out`. A row's bits do not
+// y += s B (A x) of some rows, given as row factors of `of`, `lda` lanes apart: x has `in` values a row, y has `out`. A row's bits do not
 // depend on the others. The scratch of one thread.
 class AdapterProducts {
  public:
   explicit AdapterProducts(const nn::Kernels& kernels) : kernels_(kernels) {}
-  void add(const Adapter& adapter, std::size_t layer, nn::Product product, nn::Precision precision, int rows, const nn::Lane* x, std::size_t lda,
+  void add(const Adapter& adapter, std::size_t layer, nn::Product product, const nn::RowKernels& of, int rows, const nn::Lane* x, std::size_t lda,
            int in, float* y, std::size_t out);
 
  private:

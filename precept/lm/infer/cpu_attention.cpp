@@ -30,8 +30,8 @@ void CpuBackend::queries(Lane& lane, int r, int g, std::size_t layer, nn::Lane* 
   }
   const std::size_t angle = times(row_R_[static_cast<std::size_t>(r)].position, D / 2);
   plain_.rotate(group, D, rotary_.cosines.data() + angle, rotary_.sines.data() + angle, 1.0F, q);
-  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(D));
-  for (int h = 0; h < group; ++h) kernels_.factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
+  const std::size_t head = nn::row_lanes(kernels_, static_cast<std::size_t>(D));
+  for (int h = 0; h < group; ++h) kernels_.row_factors(D, q + h * D, factors + static_cast<std::size_t>(h) * head);
 }
 
 // From k, v of one row and kv head to a place in the cache.
@@ -67,7 +67,7 @@ void CpuBackend::ask_ahead(const Task& task, std::size_t layer) const {
 // Where the factors of a row's queries of a kv head are for all to see, or likewise what they attended to.
 std::size_t CpuBackend::head_of(int row, int group) const {
   const LlamaConfig& c = weights_.config;
-  const std::size_t head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(c.head_dim));
+  const std::size_t head = nn::row_lanes(kernels_, static_cast<std::size_t>(c.head_dim));
   return static_cast<std::size_t>(row) * q_stride_ + times(group, c.num_attention_heads / c.num_key_value_heads) * head;
 }
 
@@ -88,7 +88,7 @@ nn::Attention CpuBackend::attention(const Task& task, std::size_t layer, const n
   a.rows = task.rows;
   a.first = segment.first + task.from;
   a.q_row = q_stride_;
-  a.q_head = nn::lanes_of(kernels_.precision, static_cast<std::size_t>(c.head_dim));
+  a.q_head = nn::row_lanes(kernels_, static_cast<std::size_t>(c.head_dim));
   a.q = queries;
   a.out_row = times(a.group, c.head_dim);
   a.out_head = static_cast<std::size_t>(c.head_dim);
@@ -113,7 +113,7 @@ void CpuBackend::attend(Lane& lane, std::size_t layer) {
     kernels_.attend(a);
     const int width = a.group * a.head_dim;
     for (int r = 0; r < task.rows; ++r) {
-      kernels_.factors(width, lane.attended.data() + times(r, width), attended_RL_.data() + head_of(task.row + r, task.group));
+      kernels_.row_factors(width, lane.attended.data() + times(r, width), attended_RL_.data() + head_of(task.row + r, task.group));
     }
   }
 }
@@ -172,7 +172,7 @@ void CpuBackend::attend_together(Lane& lane, int thread, std::size_t layer) {
     nn::Lane* factors = attended_RL_.data() + head_of(task.row, task.group);
     for (int head = 0; head < group; ++head, factors += a.q_head) {
       kernels_.attend_join(a, head);
-      kernels_.factors(c.head_dim, a.out + times(head, c.head_dim), factors);
+      kernels_.row_factors(c.head_dim, a.out + times(head, c.head_dim), factors);
     }
   }
 }

@@ -17,8 +17,8 @@ constexpr int kTogether = 64;    // blocks of a chunk of the cache, at most
 
 // Lanes between rows of factors: whole cache lines, and not a multiple of a page's worth of them, or the rows of a tile
 // would evict each other.
-std::size_t stride_of(nn::Precision precision, int n) {
-  const std::size_t lines = (nn::lanes_of(precision, static_cast<std::size_t>(n)) + 15) / 16;
+std::size_t stride_of(const nn::RowKernels& kernels, int n) {
+  const std::size_t lines = (nn::row_lanes(kernels, static_cast<std::size_t>(n)) + 15) / 16;
   return (lines | 1) * 16;
 }
 
@@ -61,9 +61,9 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
   queries_ = c.num_attention_heads * c.head_dim;
   keys_ = c.num_key_value_heads * c.head_dim;
   wide_ = queries_ + 2 * keys_;
-  h_stride_ = stride_of(weights_.precision, c.hidden_size);
-  q_stride_ = stride_of(weights_.precision, queries_);
-  s_stride_ = stride_of(weights_.precision, c.intermediate_size);
+  h_stride_ = stride_of(kernels_, c.hidden_size);
+  q_stride_ = stride_of(kernels_, queries_);
+  s_stride_ = stride_of(kernels_, c.intermediate_size);
   blocks_ = blocks_of(kv_, cache_bytes) / kv_.together() * kv_.together();
   // Costs nothing until a block is used; then a large page at a time. Vectors that crossed lines would take two of them.
   memory_ = nn::uninitialised<nn::Lane>(static_cast<std::size_t>(blocks_) * kv_.block_lanes());
@@ -78,13 +78,14 @@ CpuBackend::~CpuBackend() = default;
 int CpuBackend::max_rows() const { return kMaxRows; }
 
 std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision precision, int threads) {
+  const nn::RowKernels& kernels = nn::row_kernels(precision);
   const int queries = c.num_attention_heads * c.head_dim, wide = queries + 2 * c.num_key_value_heads * c.head_dim;
-  const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide) + stride_of(precision, c.hidden_size) + 2 * stride_of(precision, queries) +
-                          stride_of(precision, c.intermediate_size) + 2 * static_cast<std::size_t>(c.intermediate_size);
+  const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide) + stride_of(kernels, c.hidden_size) + 2 * stride_of(kernels, queries) +
+                          stride_of(kernels, c.intermediate_size) + 2 * static_cast<std::size_t>(c.intermediate_size);
   const std::size_t attention = nn::kAttentionScratch + (1 + kSharedTasks) * nn::attention_parts(c.max_position_embeddings, c.head_dim);
   const std::size_t attended = times(queries, kTaskRows / c.num_key_value_heads + 1 + kSharedTasks);
-  const std::size_t gate_up = times(std::max(2 * kMaxRows, kMostPanels * kLogitRows), 3 * nn::kPanel);
-  const std::size_t own = kOwnRows * stride_of(precision, c.hidden_size) + stride_of(precision, queries) +
+  const std::size_t gate_up = times(std::max(2 * kMaxRows, kMostPanels * nn::kMostRowsTogether), 3 * nn::kPanel);
+  const std::size_t own = kOwnRows * stride_of(kernels, c.hidden_size) + stride_of(kernels, queries) +
                           static_cast<std::size_t>(std::max({c.hidden_size, queries, c.intermediate_size}));
   const std::size_t lane = attention + attended + gate_up + own;
   return static_cast<std::int64_t>(sizeof(float) * (row * kMaxRows + times(kLogitRows, c.vocab_size) + lane * static_cast<std::size_t>(threads)));
@@ -147,10 +148,15 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
     grow(parts_, tasks_.size() * parts);
     grow(attended_, R * static_cast<std::size_t>(queries_));
   }
+  std::size_t gate_up = 0;
+  for (const Weights::Layer& layer : weights_.layers) {
+    const Part part = gate_up_part(layer.gate);
+    gate_up = std::max(gate_up, times(part.rows, part.panels));
+  }
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     grow(lane->parts, parts);
-    grow(lane->gate_up, R * static_cast<std::size_t>(2 * gate_up_panels() * nn::kPanel));
-    grow(lane->swiglu, R * static_cast<std::size_t>(gate_up_panels() * nn::kPanel));
+    grow(lane->gate_up, gate_up * 2 * nn::kPanel);
+    grow(lane->swiglu, gate_up * nn::kPanel);
     if (own_norms_) grow(lane->h, R * h_stride_);
     if (shared_attention_) grow(lane->q, q_stride_);
     grow(lane->attended, times(kTaskRows, queries_ / c.num_key_value_heads));
@@ -198,7 +204,7 @@ void CpuBackend::adapt(Lane& lane, Share rows, std::size_t layer, nn::Product pr
   for (const AdapterRows& run : adapter_rows_) {
     const int begin = std::max(run.from, rows.begin), end = std::min(run.from + run.rows, rows.end);
     if (run.adapter == nullptr || begin >= end) continue;
-    lane.adapters.add(*run.adapter, layer, product, kernels_.precision, end - begin, x + static_cast<std::size_t>(begin) * lda, lda, in,
+    lane.adapters.add(*run.adapter, layer, product, kernels_, end - begin, x + static_cast<std::size_t>(begin) * lda, lda, in,
                       y + times(begin, out), static_cast<std::size_t>(out));
   }
 }
@@ -212,10 +218,16 @@ const nn::Lane* CpuBackend::normed(Lane& lane, int thread, Weights::Vector weigh
   nn::Lane* h = own_norms_ ? lane.h.data() : h_RL_.data();
   for (int r = rows.begin; r < rows.end; ++r) {
     plain_.rmsnorm(1, C, x_RC_.data() + times(r, C), weight.data(), eps, lane.wide.data(), lane.rstd.data());
-    kernels_.factors(C, lane.wide.data(), h + static_cast<std::size_t>(r) * h_stride_);
+    kernels_.row_factors(C, lane.wide.data(), h + static_cast<std::size_t>(r) * h_stride_);
   }
   if (!own_norms_) team_.barrier();
   return h;
+}
+
+// As many as the cache holds: some rows and many columns where the matrix is packed, else all rows, for which columns are packed once.
+CpuBackend::Part CpuBackend::gate_up_part(const Matrix& gate) const {
+  if (few_) return {rows_, kMostPanels};
+  return gate.packed.empty() ? Part{rows_, 2} : Part{std::min(rows_, kernels_.rows_together), kMostPanels};
 }
 
 // Gate and up of the same columns are computed by one thread, which goes on to their SwiGLU while they are at hand; with
@@ -235,22 +247,26 @@ void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer, const n
     adapt(lane, rows, layer, nn::Product::kGateUp, h, h_stride_, weights_.config.hidden_size, gate_up_R2F_.data(), 2 * F);
     for (int r = rows.begin; r < rows.end; ++r) {
       plain_.swiglu(1, F, gate_up_R2F_.data() + times(r, 2 * F), lane.wide.data());
-      kernels_.factors(F, lane.wide.data(), s_RL_.data() + static_cast<std::size_t>(r) * s_stride_);
+      kernels_.row_factors(F, lane.wide.data(), s_RL_.data() + static_cast<std::size_t>(r) * s_stride_);
     }
     return;
   }
+  const Part part = gate_up_part(w.gate);
   for (; p; ++p) {
-    const int together = gate_up_panels();
-    for (int from = p.begin(); from < p.end(); from += together) {
-      const int to = std::min(from + together, p.end()), f = (to - from) * P, width = std::min(f, F - from * P);
-      float* gate = lane.gate_up.data();
-      const auto ld = static_cast<std::size_t>(2 * f);
-      const nn::Lane* after = to < p.end() ? w.gate.panel(to) : p.next() < w.gate.panels() ? w.gate.panel(p.next()) : first_panel(w.down, thread);
-      lane.products.times(rows_, h, h_stride_, w.gate, from, to, gate - from * P, ld, false, w.up.panel(from));
-      lane.products.times(rows_, h, h_stride_, w.up, from, to, gate + f - from * P, ld, false, after);
-      plain_.swiglu(rows_, f, gate, lane.swiglu.data());
-      nn::Lane* s = s_RL_.data() + nn::lanes_of(kernels_.precision, static_cast<std::size_t>(from * P));
-      for (int r = 0; r < rows_; ++r) kernels_.factors(width, lane.swiglu.data() + times(r, f), s + static_cast<std::size_t>(r) * s_stride_);
+    for (int first = 0; first < rows_; first += part.rows) {
+      const int rows = std::min(part.rows, rows_ - first);
+      const nn::Lane* a = h + static_cast<std::size_t>(first) * h_stride_;
+      for (int from = p.begin(); from < p.end(); from += part.panels) {
+        const int to = std::min(from + part.panels, p.end()), f = (to - from) * P, width = std::min(f, F - from * P);
+        float* gate = lane.gate_up.data();
+        const auto ld = static_cast<std::size_t>(2 * f);
+        const nn::Lane* after = to < p.end() ? w.gate.panel(to) : p.next() < w.gate.panels() ? w.gate.panel(p.next()) : first_panel(w.down, thread);
+        lane.products.times(rows, a, h_stride_, w.gate, from, to, gate - from * P, ld, false, w.up.panel(from));
+        lane.products.times(rows, a, h_stride_, w.up, from, to, gate + f - from * P, ld, false, after);
+        plain_.swiglu(rows, f, gate, lane.swiglu.data());
+        nn::Lane* s = s_RL_.data() + static_cast<std::size_t>(first) * s_stride_ + nn::row_lanes(kernels_, static_cast<std::size_t>(from * P));
+        for (int r = 0; r < rows; ++r) kernels_.row_factors(width, lane.swiglu.data() + times(r, f), s + static_cast<std::size_t>(r) * s_stride_);
+      }
     }
   }
 }
@@ -315,7 +331,7 @@ void CpuBackend::answer(int thread) {
       const Wanted& wanted = (*wanted_)[static_cast<std::size_t>(from + i)];
       const int row = start_[static_cast<std::size_t>(wanted.segment)] + wanted.row;
       plain_.rmsnorm(1, C, x_RC_.data() + times(row, C), weights_.norm.data(), eps, lane.wide.data(), lane.rstd.data());
-      kernels_.factors(C, lane.wide.data(), h_RL_.data() + static_cast<std::size_t>(i) * h_stride_);
+      kernels_.row_factors(C, lane.wide.data(), h_RL_.data() + static_cast<std::size_t>(i) * h_stride_);
     }
     team_.barrier();
     product(lane, thread, some, h_RL_.data(), h_stride_, weights_.head, weights_.layers.size() * kDealt, logits_.data(), false,

@@ -81,7 +81,11 @@ class CpuBackend : public Backend {
   void answer(int thread);
   void answer_one(Lane& lane, const Wanted& wanted, float* logits, Outcome& outcome) const;
   int piece(int panels) const;
-  int gate_up_panels() const { return few_ ? kMostPanels : 2; }  // until their SwiGLU; of many rows, what stays in the cache
+  // Of gate and up, computed until their SwiGLU.
+  struct Part {
+    int rows, panels;
+  };
+  Part gate_up_part(const Matrix& gate) const;
   Pieces pieces(std::size_t which, int panels, int thread);
   void product(Lane& lane, int thread, int rows, const nn::Lane* a, std::size_t lda, const Matrix& matrix, std::size_t which, float* c, bool add,
                const nn::Lane* next);

@@ -1,7 +1,10 @@
-// Products of bf16 values with sums in fp32 (vdpbf16ps), for processors that have AVX-512 BF16; everything
-// but the products is that of the AVX-512 set. Built with that instruction set's flags; run only where the
-// processor has it (kernels.cpp asks). Both factors are rounded to bf16 (nearest, ties to even) while they
-// are copied, two neighbours along k to a 32-bit lane: a packed matrix takes half the floats of fp32.
+// Products of bf16 values with sums in fp32, for processors that have AVX-512 BF16; everything but the products
+// is that of the AVX-512 set. Built with that instruction set's flags; run only where the processor has it
+// (kernels.cpp asks). Both factors are rounded to bf16 (nearest, ties to even) while they are copied, two
+// neighbours along k to a 32-bit lane: a packed matrix takes half the floats of fp32.
+//
+// Pairs are multiplied by vdpbf16ps or, where that is slow (`widened`), as floats: A's are widened when they are
+// copied, the packed matrix's in the loop, once for all rows of a tile.
 
 #include <immintrin.h>
 
@@ -16,11 +19,17 @@ extern const Kernels kAvx512Kernels;
 
 namespace {
 
-constexpr int kRows = 14;      // 28 sums, 2 columns of B, 1 of A
-constexpr int kTiles = 4;      // tiles of rows copied together
-constexpr int kTileRows = 16;  // lanes from one pair of k to the next in a copied tile
+constexpr int kRows = 14, kWideRows = 12;  // of a tile: 28 sums, 2 columns of B, 1 of A; 24, 4, 2
+constexpr int kTiles = 4;                  // tiles of rows copied together
+constexpr int kTileRows = 16;              // lanes from one pair of k to the next in a copied tile; widened: twice as many floats
 constexpr int kPairs = kDepthLanes;
 constexpr int kDepth = 2 * kPairs;
+
+using Words [[gnu::vector_size(64), gnu::may_alias, gnu::aligned(4)]] = std::uint32_t;
+
+// The first values of pairs as floats, and the second ones.
+[[gnu::always_inline]] inline __m512 firsts(Words pairs) { return __m512(pairs << 16); }
+[[gnu::always_inline]] inline __m512 seconds(Words pairs) { return __m512(pairs & 0xFFFF0000U); }
 
 constexpr int pairs_of(int k) { return (k + 1) / 2; }
 
@@ -117,32 +126,46 @@ void turn_panels(int rows, int cols, const float* packed, std::size_t panel, flo
   }
 }
 
-// Copies k columns of A's rows 0..rows - 1 into tiles of kRows.
+// Copies k columns of A's rows 0..rows - 1 into tiles of kRows; widened, of kWideRows, and of each pair all first values and then all
+// second ones.
+template <bool kWiden>
 void copy_block(int rows, int k, const float* a, std::size_t row, std::size_t col, float* tiles) {
+  constexpr int kOf = kWiden ? kWideRows : kRows, kStep = kWiden ? 2 * kTileRows : kTileRows;
   alignas(64) float lanes[kRows * kPairs];
-  for (int r = 0; r < rows; r += kRows, tiles += pairs_of(k) * kTileRows) {
-    const int some = rows - r < kRows ? rows - r : kRows;
+  for (int r = 0; r < rows; r += kOf, tiles += pairs_of(k) * kStep) {
+    const int some = rows - r < kOf ? rows - r : kOf;
     if (col == 1) {
       for (int x = 0; x < some; ++x) halve(k, a + (r + x) * row, lanes + x * kPairs);
-      turn(some, pairs_of(k), lanes, kPairs, tiles, kTileRows);
+      turn(some, pairs_of(k), lanes, kPairs, tiles, kStep);
     } else {
       for (int i = 0; i < k; i += 2) {
         const float* here = a + i * col + r;
-        interleave(some, here, i + 1 < k ? here + col : nullptr, tiles + i / 2 * kTileRows);
+        interleave(some, here, i + 1 < k ? here + col : nullptr, tiles + i / 2 * kStep);
       }
+    }
+    for (int i = 0; kWiden && i < pairs_of(k); ++i) {
+      float* at = tiles + i * kStep;
+      const Words pairs = *reinterpret_cast<const Words*>(at);
+      _mm512_storeu_ps(at, firsts(pairs));
+      _mm512_storeu_ps(at + kTileRows, seconds(pairs));
     }
   }
 }
 
-// One tile: R rows of C and one panel.
-template <int R>
-void tile(int pairs, const float* __restrict a, const float* __restrict panel, float* __restrict c, std::size_t ldc,
-          int width, bool add) {
-  __m512 sum[R][2];
-  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
-  for (int i = 0; i < pairs; ++i, panel += kPanel, a += kTileRows) {
-    const auto b0 = __m512bh(_mm512_loadu_ps(panel));
-    const auto b1 = __m512bh(_mm512_loadu_ps(panel + 16));
+// What R rows of a tile and one pair of a panel add to their sums, in the order of RowKernels::product.
+template <int R, bool kWiden>
+[[gnu::always_inline]] inline void add_pair(__m512 (&sum)[R][2], const float* a, const float* panel) {
+  if constexpr (kWiden) {
+    const Words b0 = *reinterpret_cast<const Words*>(panel), b1 = *reinterpret_cast<const Words*>(panel + 16);
+    const __m512 low0 = firsts(b0), high0 = seconds(b0), low1 = firsts(b1), high1 = seconds(b1);
+#pragma GCC unroll 14
+    for (int r = 0; r < R; ++r) {
+      const __m512 first = _mm512_set1_ps(a[r]), second = _mm512_set1_ps(a[kTileRows + r]);
+      sum[r][0] = _mm512_fmadd_ps(second, high0, _mm512_fmadd_ps(first, low0, sum[r][0]));
+      sum[r][1] = _mm512_fmadd_ps(second, high1, _mm512_fmadd_ps(first, low1, sum[r][1]));
+    }
+  } else {
+    const auto b0 = __m512bh(_mm512_loadu_ps(panel)), b1 = __m512bh(_mm512_loadu_ps(panel + 16));
 #pragma GCC unroll 14
     for (int r = 0; r < R; ++r) {
       const auto lane = __m512bh(_mm512_set1_ps(a[r]));
@@ -150,6 +173,15 @@ void tile(int pairs, const float* __restrict a, const float* __restrict panel, f
       sum[r][1] = _mm512_dpbf16_ps(sum[r][1], lane, b1);
     }
   }
+}
+
+// One tile: R rows of C and one panel.
+template <int R, bool kWiden>
+void tile(int pairs, const float* __restrict a, const float* __restrict panel, float* __restrict c, std::size_t ldc,
+          int width, bool add) {
+  __m512 sum[R][2];
+  for (int r = 0; r < R; ++r) sum[r][0] = sum[r][1] = _mm512_setzero_ps();
+  for (int i = 0; i < pairs; ++i, panel += kPanel, a += kWiden ? 2 * kTileRows : kTileRows) add_pair<R, kWiden>(sum, a, panel);
   const __mmask16 masks[2] = {first(width < 16 ? width : 16), first(width > 16 ? width - 16 : 0)};
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < 2; ++v) {
@@ -160,31 +192,32 @@ void tile(int pairs, const float* __restrict a, const float* __restrict panel, f
   }
 }
 
-template <int R>
+template <int R, bool kWiden>
 void tile_of(int rows, int pairs, const float* a, const float* panel, float* c, std::size_t ldc, int width, bool add) {
   if constexpr (R >= 1) {
-    if (rows == R) return tile<R>(pairs, a, panel, c, ldc, width, add);
-    tile_of<R - 1>(rows, pairs, a, panel, c, ldc, width, add);
+    if (rows == R) return tile<R, kWiden>(pairs, a, panel, c, ldc, width, add);
+    tile_of<R - 1, kWiden>(rows, pairs, a, panel, c, ldc, width, add);
   }
 }
 
+template <bool kWiden>
 void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col, const float* packed, float* c,
           std::size_t ldc, bool add) {
-  alignas(64) thread_local float tiles[kTiles * kTileRows * kPairs];
-  constexpr int kBlock = kTiles * kRows;
+  constexpr int kOf = kWiden ? kWideRows : kRows, kStep = kWiden ? 2 * kTileRows : kTileRows, kBlock = kTiles * kOf;
+  alignas(64) thread_local float tiles[kTiles * kStep * kPairs];
   for (int k0 = 0; k0 < k; k0 += kDepth) {
     const int depth = k - k0 < kDepth ? k - k0 : kDepth;
     const int pairs = pairs_of(depth);
     for (int i0 = 0; i0 < m; i0 += kBlock) {
       const int count = m - i0 < kBlock ? m - i0 : kBlock;
-      copy_block(count, depth, a + i0 * row + k0 * col, row, col, tiles);
+      copy_block<kWiden>(count, depth, a + i0 * row + k0 * col, row, col, tiles);
       const float* panel = packed + std::size_t(k0 / 2) * kPanel;
       for (int j = 0; j < n; j += kPanel, panel += std::size_t(pairs_of(k)) * kPanel) {
         const int width = n - j < kPanel ? n - j : kPanel;
         const float* tile_a = tiles;
-        for (int i = 0; i < count; i += kRows, tile_a += pairs * kTileRows) {
-          const int rows = count - i < kRows ? count - i : kRows;
-          tile_of<kRows>(rows, pairs, tile_a, panel, c + (i0 + i) * ldc + j, ldc, width, add || k0 > 0);
+        for (int i = 0; i < count; i += kOf, tile_a += pairs * kStep) {
+          const int rows = count - i < kOf ? count - i : kOf;
+          tile_of<kOf, kWiden>(rows, pairs, tile_a, panel, c + (i0 + i) * ldc + j, ldc, width, add || k0 > 0);
         }
       }
     }
@@ -194,18 +227,19 @@ void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
 }  // namespace
 
 // Made when first asked for, since the other table lies in another file.
-const Kernels& avx512_bf16_kernels() {
-  static const Kernels kTable = [] {
-    Kernels table = kAvx512Kernels;
-    table.name = "avx512-bf16";
-    table.pair = 2;
-    table.pack_rows = pack_rows;
-    table.pack_cols = pack_cols;
-    table.turn_panels = turn_panels;
-    table.gemm = gemm;
-    return table;
-  }();
-  return kTable;
+const Kernels& avx512_bf16_kernels(bool widened) {
+  static const auto table = [](const char* name, auto product) {
+    Kernels made = kAvx512Kernels;
+    made.name = name;
+    made.pair = 2;
+    made.pack_rows = pack_rows;
+    made.pack_cols = pack_cols;
+    made.turn_panels = turn_panels;
+    made.gemm = product;
+    return made;
+  };
+  static const Kernels kDots = table("avx512-bf16", gemm<false>), kWidened = table("avx512-bf16-widened", gemm<true>);
+  return widened ? kWidened : kDots;
 }
 
 }  // namespace precept::nn

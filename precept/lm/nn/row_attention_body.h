@@ -84,23 +84,29 @@ void scores(const Blocks& blocks, const Query* queries, float* s, std::size_t ld
     for (int n = 0; n < N; ++n) keys[n] = keys_of(a, b + n);
     for (int n = 0; n < N; ++n) near[n] = blocks.at(b - first + N + n);
     for (int n = 0; n < N; ++n) next[n] = blocks.at(b - first + kAhead + n);
-    Vec sum[R][N * kSlots] = {};
-    for (int i = 0; i < lanes; ++i) {
+    Vec sum[2][R][N * kSlots] = {};  // of even lanes and of odd ones, which need not wait for each other
+    const auto lane = [&](int i, auto& sums) __attribute__((always_inline)) {
       for (int n = 0; n < N; ++n) {
         take_near(near[n] + i * kBlockTokens);
         ask(next[n] + i * kBlockTokens);
         for (int v = 0; v < kSlots; ++v) {
           const Ints k = load(keys[n] + i * kBlockTokens + v * kWidth);
 #pragma GCC unroll 6
-          for (int r = 0; r < R; ++r) sum[r][n * kSlots + v] = T::dot(sum[r][n * kSlots + v], q[r][i], k);
+          for (int r = 0; r < R; ++r) sums[r][n * kSlots + v] = T::dot(sums[r][n * kSlots + v], q[r] + i * T::kFactors, k);
         }
       }
+    };
+    int i = 0;
+    for (; i + 1 < lanes; i += 2) {
+      lane(i, sum[0]);
+      lane(i + 1, sum[1]);
     }
+    if (i < lanes) lane(i, sum[0]);
     for (int r = 0; r < R; ++r) {
       for (int v = 0; v < N * kSlots; ++v) {
-        store(s + r * ld + v * kWidth, sum[r][v]);
+        Vec seen = sum[0][r][v] + sum[1][r][v];
+        store(s + r * ld + v * kWidth, seen);
         const int at = b * kBlockTokens + v * kWidth;
-        Vec seen = sum[r][v];
         if (at < from || at + kWidth > until) seen = inside(at, queries[r].from, queries[r].seen) ? seen : best[r];
         best[r] = seen > best[r] ? seen : best[r];
       }
@@ -126,7 +132,7 @@ void mix(const Blocks& blocks, int b, int end, int seen, const Lane* p, std::siz
   for (int r = 0; r < R; ++r) {
     for (int v = 0; v < V; ++v) sum[r][v] = load(to[r] + d + v * kWidth);
   }
-  constexpr int kLanes = kBlockTokens / T::kPair;
+  constexpr int kLanes = kBlockTokens / T::kPair * T::kFactors;
   for (; b < end; ++b, p += kLanes) {
     const Lane* values = values_of(a, b) + d;
     const int left = seen - b * kBlockTokens, whole = (left < kBlockTokens ? left : kBlockTokens) / T::kPair;
@@ -139,13 +145,13 @@ void mix(const Blocks& blocks, int b, int end, int seen, const Lane* p, std::siz
       for (int v = 0; v < V; ++v) rows[v] = load(values + v * kWidth);
 #pragma GCC unroll 6
       for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + i], rows[v]);
+        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p + r * ld + i * T::kFactors, rows[v]);
       }
     }
     // An odd last key: what lies beside it is another's, or nobody's, and need not be finite.
     if (T::kPair == 2 && left < kBlockTokens && left % 2 == 1) {
       for (int r = 0; r < R; ++r) {
-        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p[r * ld + whole], load(values + v * kWidth) & 0xFFFFU);
+        for (int v = 0; v < V; ++v) sum[r][v] = T::dot(sum[r][v], p + r * ld + whole * T::kFactors, load(values + v * kWidth) & 0xFFFFU);
       }
     }
   }
@@ -217,9 +223,9 @@ void take_part(const Attention& a, const Query* queries, int from, int seen, int
     const int some = lower(b + kWeighed, last + 1), at = b * kBlockTokens - begin, n = (some - b) * kBlockTokens;
     for (int r = 0; r < R; ++r) {
       weigh(n, strips + r * ld + at, sees[r] - at, until[r] - at, top[r], a.scale, sum[r]);
-      T::factors(n, strips + r * ld + at, factors + r * ld + at / T::kPair);
+      if constexpr (T::kRoundsWeights) T::factors(n, strips + r * ld + at, factors + r * ld + at / T::kPair);
     }
-    mix_columns<T, R>(blocks, b, some, seen, factors + at / T::kPair, ld, to);
+    mix_columns<T, R>(blocks, b, some, seen, T::kRoundsWeights ? factors + at / T::kPair : a.scratch + at, ld, to);
   }
   for (int r = 0; r < R; ++r) {
     float total = 0.0F;

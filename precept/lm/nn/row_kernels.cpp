@@ -10,6 +10,7 @@ extern const RowKernels kPortableRowKernels[2];
 extern const RowKernels kAvx2RowKernels[2];
 extern const RowKernels kAvx512RowKernels[2];
 extern const RowKernels kAvx512Bf16RowKernels[2];
+extern const RowKernels kAvx512WidenedRowKernels[2];
 #endif
 
 // Into which cache products of few rows ask for the next panel, 36 KB of it at 576 inputs: an Intel core (Emerald Rapids) reads weights
@@ -50,7 +51,7 @@ const RowKernels& row_kernels(Precision precision) {
 #ifdef PRECEPT_X86_KERNELS
     const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
                         __builtin_cpu_supports("avx512vl");
-    if (avx512 && __builtin_cpu_supports("avx512bf16")) return kAvx512Bf16RowKernels;
+    if (avx512 && __builtin_cpu_supports("avx512bf16")) return bf16_dots_are_slow() ? kAvx512WidenedRowKernels : kAvx512Bf16RowKernels;
     if (avx512) return kAvx512RowKernels;
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kAvx2RowKernels;
 #endif

@@ -4,7 +4,8 @@
 //
 // Factors of products are lanes of 32 bits: one float, or two bf16 values that are neighbours along the dimension that is
 // summed (an odd last one is paired with 0). So both precisions have one layout and one loop; only the sum of a lane's
-// products differs.
+// products differs. Rows of a product and queries are read number by number: where the processor has no instruction for pairs, or a
+// slow one, their bf16 values are kept as floats (`row_factors`), and only the other side's are widened in the loop, once for all rows.
 //
 // A row's arithmetic, and the order of every sum in it, depends on that row's inputs alone: not on the rows beside it, nor
 // on where its keys and values lie, nor on which threads compute. Sums over k run in order, kDepth lanes at a time (what
@@ -75,7 +76,7 @@ struct Attention {
   const Lane* values = nullptr;           // likewise
   const std::uint32_t* blocks = nullptr;  // positions 16 i .. 16 i + 15 lie in block blocks[i]
   int rows = 0, first = 0;                // positions first .. first + rows - 1
-  const Lane* q = nullptr;                // [rows][group][lanes_of(head_dim)], strides q_row and q_head
+  const Lane* q = nullptr;                // [rows][group][row_lanes(head_dim)], strides q_row and q_head
   std::size_t q_row = 0, q_head = 0;
   float* out = nullptr;                   // [rows][group][head_dim], strides out_row and out_head
   std::size_t out_row = 0, out_head = 0;
@@ -103,12 +104,16 @@ constexpr std::size_t attention_parts(int keys, int head_dim) {
 struct RowKernels {
   const char* name;
   Precision precision;
-  // Rounds n values to factors; writes lanes_of(n) lanes.
+  int rows_together;  // that a product takes through all of its columns before the next ones, so that they stay in a cache
+  bool wide_rows;     // row_factors are bf16 values as floats; behind an odd number of them comes a 0
+  // Rounds n values to factors, of a matrix or of keys; writes lanes_of(n) lanes.
   void (*factors)(int n, const float* x, Lane* y);
+  // The same values for a product's rows and for queries; writes row_lanes(n) lanes.
+  void (*row_factors)(int n, const float* x, Lane* y);
   // Packs n rows (outputs) of `lanes` lanes each into panels of kPanel outputs, the last one filled with zeros.
   void (*pack)(int lanes, int n, const Lane* w, std::size_t ldw, Lane* packed);
-  // C (m x n, ldc) = A W^T, or += with `add`; A has m rows of `lanes` lanes, lda apart. `after` (may be null) is memory that
-  // will be read next, as much as a panel: where there are few rows it is asked for in time.
+  // C (m x n, ldc) = A W^T, or += with `add`; W's rows have `lanes` lanes, A's m rows (row_factors) lie lda lanes apart. `after` (may be
+  // null) is memory that will be read next, as much as a panel: where there are few rows it is asked for in time.
   void (*product)(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add,
                   const Lane* after);
   // Makes a panel of 8-bit numbers one of factors, exactly: they are [lanes][values of a lane][kPanel], the panel as `pack` makes it.
@@ -129,8 +134,15 @@ struct RowKernels {
   float (*exponentials)(int n, const float* x, float top, float scale, float* y);
 };
 
+inline constexpr int kMostRowsTogether = 112;
+
+// Lanes of a row of n factors.
+constexpr std::size_t row_lanes(const RowKernels& kernels, std::size_t n) {
+  return lanes_of(kernels.precision, n) * (kernels.wide_rows ? 2 : 1);
+}
+
 // The fastest table of this precision that this processor runs. Every processor has both: where there are no bf16
-// instructions, bf16 factors are widened and multiplied in fp32.
+// instructions, or slow ones (Kernels), bf16 factors are widened and multiplied in fp32.
 const RowKernels& row_kernels(Precision precision);
 
 }  // namespace precept::nn

@@ -20,18 +20,18 @@ namespace {
 using Ints [[gnu::vector_size(kWidth * sizeof(float)), gnu::may_alias, gnu::aligned(4)]] = Lane;
 using Signed [[gnu::vector_size(kWidth * sizeof(float))]] = std::int32_t;
 
+// Rows of a tile of a product: sums, a panel's row (widened: twice as many vectors) and a row's factors fill the registers.
 #if defined(__AVX512F__)
-constexpr int kTileRows = 14, kQueries = 6;  // 28 sums, 2 columns, 1 or 2 factors
+constexpr int kTileRows = 14, kWideTileRows = 12, kQueries = 6;
 #elif defined(__AVX2__)
-constexpr int kTileRows = 3, kQueries = 3;
+constexpr int kTileRows = 3, kWideTileRows = 3, kQueries = 3;
 #else
-constexpr int kTileRows = 1, kQueries = 2;
+constexpr int kTileRows = 1, kWideTileRows = 1, kQueries = 2;
 #endif
 static_assert(kQueries <= kMostQueries);
-constexpr int kVectors = kPanel / kWidth;          // of a panel's row
-constexpr int kDepth = kDepthLanes;                // lanes of one pass
-constexpr int kTiles = 8;                          // tiles of rows that pass over a panel together
-constexpr int kAheadRows = 8 * kTileRows;          // products of fewer rows wait for memory, and ask for it ahead of time
+constexpr int kVectors = kPanel / kWidth;  // of a panel's row
+constexpr int kDepth = kDepthLanes;        // lanes of one pass
+constexpr int kAheadRows = 8 * kTileRows;  // products of fewer rows wait for memory, and ask for it ahead of time
 
 [[gnu::always_inline]] inline Ints load(const Lane* p) { return *reinterpret_cast<const Ints*>(p); }
 [[gnu::always_inline]] inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
@@ -67,16 +67,23 @@ inline Lane rounded(float v) {
   return reinterpret_cast<const Ints&>(wide);
 }
 
-// What a lane is, and the sum of its products.
+[[gnu::always_inline]] inline float float_of(Lane bits) {
+  float value = 0;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+// What a lane is, and the sum of its products: `dot` takes kFactors lanes of a row and one lane of each column.
 struct Fp32 {
   static constexpr Precision kPrecision = Precision::kFp32;
-  static constexpr int kPair = 1;  // values of a lane
-  [[gnu::always_inline]] static Vec dot(Vec sum, Lane a, Ints b) {
-    float factor = 0;
-    std::memcpy(&factor, &a, sizeof factor);
-    return sum + factor * reinterpret_cast<Vec&>(b);
-  }
+  static constexpr int kPair = 1;     // values of a lane
+  static constexpr int kFactors = 1;  // lanes of a row for each lane of a column
+  static constexpr int kRows = kTileRows;
+  static constexpr int kTiles = 8;               // tiles of rows that pass over a panel together: what stays in the second cache
+  static constexpr bool kRoundsWeights = false;  // weights of attention are read as lanes
+  [[gnu::always_inline]] static Vec dot(Vec sum, const Lane* a, Ints b) { return sum + float_of(*a) * reinterpret_cast<Vec&>(b); }
   static void factors(int n, const float* x, Lane* y) { std::memcpy(y, x, sizeof(float) * static_cast<std::size_t>(n)); }
+  static void row_factors(int n, const float* x, Lane* y) { factors(n, x, y); }
   [[gnu::always_inline]] static Ints lane_of(const std::int8_t* numbers) { return bits_of(numbers); }
   static void place_value(int dim, int slot, const float* value, std::size_t width, Lane* values) {
     factors(dim, value, values + static_cast<std::size_t>(slot) * width);
@@ -86,18 +93,24 @@ struct Fp32 {
 struct Bf16 {
   static constexpr Precision kPrecision = Precision::kBf16;
   static constexpr int kPair = 2;
-  [[gnu::always_inline]] static Vec dot(Vec sum, Lane a, Ints b) {
-#if defined(__AVX512BF16__)
-    return reinterpret_cast<Vec>(_mm512_dpbf16_ps(__m512(sum), __m512bh(_mm512_set1_epi32(static_cast<int>(a))), __m512bh(b)));
-#else
-    const Lane low = a << 16, high = a & 0xFFFF0000U;
-    float first = 0, second = 0;
-    std::memcpy(&first, &low, sizeof first);
-    std::memcpy(&second, &high, sizeof second);
-    const Ints b_low = b << 16, b_high = b & 0xFFFF0000U;
-    return (sum + first * reinterpret_cast<const Vec&>(b_low)) + second * reinterpret_cast<const Vec&>(b_high);
-#endif
+#if defined(PRECEPT_BF16_DOTS)
+  static constexpr int kFactors = 1;
+  static constexpr int kRows = kTileRows;
+  static constexpr int kTiles = 8;
+  static constexpr bool kRoundsWeights = true;
+  [[gnu::always_inline]] static Vec dot(Vec sum, const Lane* a, Ints b) {
+    return reinterpret_cast<Vec>(_mm512_dpbf16_ps(__m512(sum), __m512bh(_mm512_set1_epi32(static_cast<int>(*a))), __m512bh(b)));
   }
+#else
+  static constexpr int kFactors = 2;
+  static constexpr int kRows = kWideTileRows;
+  static constexpr int kTiles = 6;
+  static constexpr bool kRoundsWeights = false;
+  [[gnu::always_inline]] static Vec dot(Vec sum, const Lane* a, Ints b) {
+    const Ints low = b << 16, high = b & 0xFFFF0000U;
+    return (sum + float_of(a[0]) * reinterpret_cast<const Vec&>(low)) + float_of(a[1]) * reinterpret_cast<const Vec&>(high);
+  }
+#endif
   static void factors(int n, const float* x, Lane* y) {
     int i = 0;
 #if defined(__AVX512BF16__)
@@ -108,6 +121,20 @@ struct Bf16 {
 #endif
     for (; i + 1 < n; i += 2) *y++ = rounded(x[i]) | rounded(x[i + 1]) << 16;
     if (i < n) *y = rounded(x[i]);
+  }
+  static void row_factors(int n, const float* x, Lane* y) {
+    if constexpr (kFactors == 1) return factors(n, x, y);
+    int i = 0;
+    for (; i + kWidth <= n; i += kWidth) {
+#if defined(__AVX512BF16__)
+      const auto halves = __m256i(_mm512_cvtneps_pbh(_mm512_loadu_ps(x + i)));
+      *reinterpret_cast<Ints*>(y + i) = Ints(_mm512_cvtepu16_epi32(halves)) << 16;
+#else
+      *reinterpret_cast<Ints*>(y + i) = rounded(load(x + i)) << 16;
+#endif
+    }
+    for (; i < n; ++i) y[i] = rounded(x[i]) << 16;
+    if (n % 2 == 1) y[n] = 0;
   }
   // A bf16 has the bits that numbers up to 256 need.
   [[gnu::always_inline]] static Ints lane_of(const std::int8_t* numbers) {
@@ -232,7 +259,7 @@ void tile(int lanes, const Lane* __restrict a, std::size_t lda, const Lane* __re
 #pragma GCC unroll 14
     for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = T::dot(sum[r][v], a[r * lda + i], b[v]);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = T::dot(sum[r][v], a + r * lda + i * T::kFactors, b[v]);
     }
   }
   for (int r = 0; r < R; ++r) {
@@ -256,27 +283,21 @@ void tile_of(int rows, int lanes, const Lane* a, std::size_t lda, const Lane* pa
   }
 }
 
-// All passes of one panel over the rows of one block. With `ahead`, the panel there is asked for while this one is worked
-// on, its lines spread over the first tiles, so that products of few rows never wait for memory.
+// One pass of one panel over the rows of one block. With `ahead`, the lanes there are asked for while these are worked on, their lines
+// spread over the first tiles, so that products of few rows never wait for memory.
 template <class T>
 void panel_product(int m, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, int width, bool add,
                    const Lane* ahead) {
-  for (int k0 = 0; k0 < lanes; k0 += kDepth) {
-    const int depth = lanes - k0 < kDepth ? lanes - k0 : kDepth;
-    const Lane* here = panel + static_cast<std::size_t>(k0) * kPanel;
-    const Lane* next = ahead + static_cast<std::size_t>(k0) * kPanel;
-    for (int i = 0; i < m; i += kTileRows) {
-      const int rows = m - i < kTileRows ? m - i : kTileRows;
-      const Lane* from = a + i * lda + k0;
-      float* to = c + i * ldc;
-      const bool more = add || k0 > 0;
-      if (ahead != nullptr && m <= kTileRows) {
-        tile_of<T, kTileRows, 2>(rows, depth, from, lda, here, to, ldc, width, more, next);
-      } else if (ahead != nullptr && i < 2 * kTileRows) {  // a line is half of a panel's row
-        tile_of<T, kTileRows, 1>(rows, depth, from, lda, here, to, ldc, width, more, next + (i > 0 ? depth * 16 : 0));
-      } else {
-        tile_of<T, kTileRows, 0>(rows, depth, from, lda, here, to, ldc, width, more, nullptr);
-      }
+  for (int i = 0; i < m; i += T::kRows) {
+    const int rows = m - i < T::kRows ? m - i : T::kRows;
+    const Lane* from = a + i * lda;
+    float* to = c + i * ldc;
+    if (ahead != nullptr && m <= T::kRows) {
+      tile_of<T, T::kRows, 2>(rows, lanes, from, lda, panel, to, ldc, width, add, ahead);
+    } else if (ahead != nullptr && i < 2 * T::kRows) {  // a line is half of a panel's row
+      tile_of<T, T::kRows, 1>(rows, lanes, from, lda, panel, to, ldc, width, add, ahead + (i > 0 ? lanes * 16 : 0));
+    } else {
+      tile_of<T, T::kRows, 0>(rows, lanes, from, lda, panel, to, ldc, width, add, nullptr);
     }
   }
 }
@@ -284,17 +305,21 @@ void panel_product(int m, int lanes, const Lane* a, std::size_t lda, const Lane*
 template <class T>
 void product(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add,
              const Lane* after) {
-  constexpr int kBlock = kTiles * kTileRows;
+  constexpr int kBlock = T::kTiles * T::kRows;
   const bool few = m <= kAheadRows;
+  const std::size_t size = static_cast<std::size_t>(lanes) * kPanel;
   for (int i0 = 0; i0 < m; i0 += kBlock) {
     const int count = m - i0 < kBlock ? m - i0 : kBlock;
-    const Lane* panel = packed;
-    const std::size_t size = static_cast<std::size_t>(lanes) * kPanel;
-    for (int j = 0; j < n; j += kPanel, panel += size) {
-      const int width = n - j < kPanel ? n - j : kPanel;
-      const Lane* ahead = few ? (j + kPanel < n ? panel + size : after) : nullptr;
-      panel_product<T>(count, lanes, a + static_cast<std::size_t>(i0) * lda, lda, panel, c + static_cast<std::size_t>(i0) * ldc + j, ldc,
-                       width, add, ahead);
+    for (int k0 = 0; k0 < lanes; k0 += kDepth) {
+      const int depth = lanes - k0 < kDepth ? lanes - k0 : kDepth;
+      const Lane* rows = a + static_cast<std::size_t>(i0) * lda + k0 * T::kFactors;
+      const Lane* panel = packed + static_cast<std::size_t>(k0) * kPanel;
+      const Lane* then = k0 + depth < lanes ? panel + static_cast<std::size_t>(depth) * kPanel : after;
+      for (int j = 0; j < n; j += kPanel, panel += size) {
+        const int width = n - j < kPanel ? n - j : kPanel;
+        const Lane* ahead = few ? (j + kPanel < n ? panel + size : then) : nullptr;
+        panel_product<T>(count, depth, rows, lda, panel, c + static_cast<std::size_t>(i0) * ldc + j, ldc, width, add || k0 > 0, ahead);
+      }
     }
   }
 }
@@ -342,8 +367,9 @@ namespace {
 
 template <class T>
 constexpr RowKernels table(const char* name) {
-  return {name, T::kPrecision, T::factors, pack, product<T>, widen8<T>, scaled, place<T>, attend<T>,
-          attend_part<T>, attend_join, largest, exponentials};
+  static_assert(T::kTiles * T::kRows <= kMostRowsTogether);
+  return {name, T::kPrecision, T::kTiles * T::kRows, T::kFactors > 1, T::factors, T::row_factors, pack, product<T>, widen8<T>, scaled,
+          place<T>, attend<T>, attend_part<T>, attend_join, largest, exponentials};
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ SequenceAttention::SequenceAttention(const RowKernels& kernels, int heads, int k
 
 void SequenceAttention::run(int length, int window, const float* qkv, std::size_t row, float* out, std::size_t out_row) {
   const auto blocks = static_cast<std::size_t>((length + kBlockTokens - 1) / kBlockTokens), dim = static_cast<std::size_t>(dim_);
-  const std::size_t head = lanes_of(kernels_.precision, dim), q_row = static_cast<std::size_t>(heads_) * head;
+  const std::size_t head = row_lanes(kernels_, dim), q_row = static_cast<std::size_t>(heads_) * head;
   const auto grow = [](auto& v, std::size_t n) {
     if (v.size() < n) v.resize(n);
   };
@@ -31,7 +31,7 @@ void SequenceAttention::run(int length, int window, const float* qkv, std::size_
                      cache_.data() + shape_.values(block, 0, g));
     }
     Lane* factors = q_.data() + static_cast<std::size_t>(t) * q_row;
-    for (std::size_t h = 0; h < static_cast<std::size_t>(heads_); ++h) kernels_.factors(dim_, q + h * dim, factors + h * head);
+    for (std::size_t h = 0; h < static_cast<std::size_t>(heads_); ++h) kernels_.row_factors(dim_, q + h * dim, factors + h * head);
   }
   Attention a;
   a.head_dim = dim_;

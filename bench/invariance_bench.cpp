@@ -16,6 +16,7 @@
 
 #include "precept/lm/infer/team.h"
 #include "precept/lm/infer/matrix.h"
+#include "precept/lm/nn/processor.h"
 #include "precept/lm/nn/row_kernels.h"
 
 namespace precept {
@@ -39,17 +40,18 @@ void free_tile(int lanes, const Lane* a, std::size_t lda, const Lane* panel, flo
       const Lane* at = panel + static_cast<std::size_t>(i + s) * nn::kPanel;
       __builtin_prefetch(after + static_cast<std::size_t>(i + s) * nn::kPanel);
       __builtin_prefetch(after + static_cast<std::size_t>(i + s) * nn::kPanel + 16);
-      for (int v = 0; v < 2; ++v) {
-        const Words b = *reinterpret_cast<const Words*>(at + v * 16);
-        const auto low = reinterpret_cast<__m512>(b << 16), high = reinterpret_cast<__m512>(b & 0xFFFF0000U);
+      const Words b[2] = {*reinterpret_cast<const Words*>(at), *reinterpret_cast<const Words*>(at + 16)};
+      const __m512 low[2] = {reinterpret_cast<__m512>(b[0] << 16), reinterpret_cast<__m512>(b[1] << 16)};
+      const __m512 high[2] = {reinterpret_cast<__m512>(b[0] & 0xFFFF0000U), reinterpret_cast<__m512>(b[1] & 0xFFFF0000U)};
 #pragma GCC unroll 14
-        for (int r = 0; r < R; ++r) {
-          const Lane* x = a + static_cast<std::size_t>(r) * lda + static_cast<std::size_t>(i + s) * (kWide ? 2 : 1);
+      for (int r = 0; r < R; ++r) {
+        const Lane* x = a + static_cast<std::size_t>(r) * lda + static_cast<std::size_t>(i + s) * (kWide ? 2 : 1);
+        for (int v = 0; v < 2; ++v) {
           __m512& to = sum[r][s][v];
           if constexpr (kWide) {
-            to = _mm512_fmadd_ps(broadcast(x[1]), high, _mm512_fmadd_ps(broadcast(x[0]), low, to));
+            to = _mm512_fmadd_ps(broadcast(x[1]), high[v], _mm512_fmadd_ps(broadcast(x[0]), low[v], to));
           } else {
-            to = _mm512_dpbf16_ps(to, reinterpret_cast<__m512bh>(broadcast(x[0])), reinterpret_cast<__m512bh>(b));
+            to = _mm512_dpbf16_ps(to, reinterpret_cast<__m512bh>(broadcast(x[0])), reinterpret_cast<__m512bh>(b[v]));
           }
         }
       }
@@ -101,7 +103,7 @@ int main(int argc, char** argv) {
   using namespace precept;
   const int rounds = argc > 1 ? std::atoi(argv[1]) : 15, threads = argc > 2 ? std::atoi(argv[2]) : 2;
   const nn::RowKernels& kernels = nn::row_kernels(nn::Precision::kBf16);
-  if (!__builtin_cpu_supports("avx512bf16")) {
+  if (!nn::processor().avx512_bf16) {
     std::fprintf(stderr, "this processor has no AVX-512 BF16\n");
     return 2;
   }

@@ -13,6 +13,7 @@
 
 #include "precept/core/rng.h"
 #include "precept/lm/nn/memory.h"
+#include "precept/lm/nn/processor.h"
 
 namespace precept::nn {
 
@@ -21,6 +22,7 @@ extern const Kernels kPortableKernels;
 #if defined(__x86_64__)
 extern const Kernels kAvx2Kernels;
 extern const Kernels kAvx512Kernels;
+const Kernels& avx512_bf16_kernels(bool widened);
 #endif
 
 namespace {
@@ -38,12 +40,9 @@ void PrintTo(const Table& table, std::ostream* out) { *out << table.kernels->nam
 std::vector<Table> tables() {
   std::vector<Table> all = {{&kPortableKernels, false}};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) all.push_back({&kAvx2Kernels, false});
-  if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-      __builtin_cpu_supports("avx512vl")) {
-    all.push_back({&kAvx512Kernels, false});
-  }
-  if (bf16_kernels()) all.push_back({bf16_kernels(), true});
+  if (processor().avx2) all.push_back({&kAvx2Kernels, false});
+  if (processor().avx512) all.push_back({&kAvx512Kernels, false});
+  if (processor().avx512_bf16) all.insert(all.end(), {{&avx512_bf16_kernels(false), true}, {&avx512_bf16_kernels(true), true}});
 #endif
   return all;
 }

@@ -7,11 +7,13 @@
 #include <limits>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "precept/core/rng.h"
+#include "precept/lm/nn/processor.h"
 
 namespace precept::nn {
 
@@ -22,6 +24,7 @@ extern const RowKernels kAvx2RowKernels[2];
 extern const RowKernels kAvx512RowKernels[2];
 extern const RowKernels kAvx512Bf16RowKernels[2];
 extern const RowKernels kAvx512WidenedRowKernels[2];
+const Kernels& avx512_bf16_kernels(bool widened);
 #endif
 
 void PrintTo(const RowKernels* table, std::ostream* out) {
@@ -34,11 +37,9 @@ std::vector<const RowKernels*> tables() {
   std::vector<const RowKernels*> all = {&kPortableRowKernels[0], &kPortableRowKernels[1]};
 #if defined(__x86_64__)
   const auto add = [&](const RowKernels* both) { all.insert(all.end(), {both, both + 1}); };
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) add(kAvx2RowKernels);
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
-                      __builtin_cpu_supports("avx512vl");
-  if (avx512) add(kAvx512RowKernels);
-  if (avx512 && __builtin_cpu_supports("avx512bf16")) {
+  if (processor().avx2) add(kAvx2RowKernels);
+  if (processor().avx512) add(kAvx512RowKernels);
+  if (processor().avx512_bf16) {
     add(kAvx512Bf16RowKernels);
     add(kAvx512WidenedRowKernels);
   }
@@ -142,11 +143,19 @@ TEST_P(RowKernelTable, Multiplies) {
   }
 }
 
-// What the trainer's products give is what these give, to the bit, where it has the same instructions.
+// What the trainer's products give is what these give, to the bit, where it has the same instructions; also those that this processor
+// has and does not choose.
 TEST(RowKernels, ProductsAreTheTrainers) {
-  for (const Kernels* plain : {&kernels(), bf16_kernels()}) {
-    if (plain == nullptr) continue;
-    const RowKernels& k = row_kernels(plain == bf16_kernels() ? Precision::kBf16 : Precision::kFp32);
+  std::vector<std::pair<const Kernels*, const RowKernels*>> pairs = {{&kernels(), &row_kernels(Precision::kFp32)}};
+  if (bf16_kernels()) pairs.emplace_back(bf16_kernels(), &row_kernels(Precision::kBf16));
+#if defined(__x86_64__)
+  if (processor().avx512_bf16) {
+    pairs.emplace_back(&avx512_bf16_kernels(false), &kAvx512Bf16RowKernels[1]);
+    pairs.emplace_back(&avx512_bf16_kernels(true), &kAvx512WidenedRowKernels[1]);
+  }
+#endif
+  for (const auto& [plain, rows] : pairs) {
+    const RowKernels& k = *rows;
     const int m = 31, n = 50, depth = 2500;
     const auto a = random(static_cast<std::size_t>(m) * depth, 1), w = random(static_cast<std::size_t>(n) * depth, 2);
     const std::size_t lanes = lanes_of(k.precision, depth), row = row_lanes(k, depth);

@@ -148,11 +148,8 @@ void CpuBackend::lay_out(const std::vector<Segment>& segments) {
     grow(parts_, tasks_.size() * parts);
     grow(attended_, R * static_cast<std::size_t>(queries_));
   }
-  std::size_t gate_up = 0;
-  for (const Weights::Layer& layer : weights_.layers) {
-    const Part part = gate_up_part(layer.gate);
-    gate_up = std::max(gate_up, times(part.rows, part.panels));
-  }
+  const Together together = gate_up_together();
+  const std::size_t gate_up = times(together.rows, together.panels);
   for (const std::unique_ptr<Lane>& lane : lanes_) {
     grow(lane->parts, parts);
     grow(lane->gate_up, gate_up * 2 * nn::kPanel);
@@ -224,10 +221,11 @@ const nn::Lane* CpuBackend::normed(Lane& lane, int thread, Weights::Vector weigh
   return h;
 }
 
-// As many as the cache holds: some rows and many columns where the matrix is packed, else all rows, for which columns are packed once.
-CpuBackend::Part CpuBackend::gate_up_part(const Matrix& gate) const {
+// As many as the cache holds: some rows and many columns where matrices are packed (all are, or none), else all rows, for which columns
+// are packed once.
+CpuBackend::Together CpuBackend::gate_up_together() const {
   if (few_) return {rows_, kMostPanels};
-  return gate.packed.empty() ? Part{rows_, 2} : Part{std::min(rows_, kernels_.rows_together), kMostPanels};
+  return weights_.layers[0].gate.packed.empty() ? Together{rows_, 2} : Together{std::min(rows_, kernels_.rows_together), kMostPanels};
 }
 
 // Gate and up of the same columns are computed by one thread, which goes on to their SwiGLU while they are at hand; with
@@ -251,13 +249,13 @@ void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer, const n
     }
     return;
   }
-  const Part part = gate_up_part(w.gate);
+  const Together together = gate_up_together();
   for (; p; ++p) {
-    for (int first = 0; first < rows_; first += part.rows) {
-      const int rows = std::min(part.rows, rows_ - first);
+    for (int first = 0; first < rows_; first += together.rows) {
+      const int rows = std::min(together.rows, rows_ - first);
       const nn::Lane* a = h + static_cast<std::size_t>(first) * h_stride_;
-      for (int from = p.begin(); from < p.end(); from += part.panels) {
-        const int to = std::min(from + part.panels, p.end()), f = (to - from) * P, width = std::min(f, F - from * P);
+      for (int from = p.begin(); from < p.end(); from += together.panels) {
+        const int to = std::min(from + together.panels, p.end()), f = (to - from) * P, width = std::min(f, F - from * P);
         float* gate = lane.gate_up.data();
         const auto ld = static_cast<std::size_t>(2 * f);
         const nn::Lane* after = to < p.end() ? w.gate.panel(to) : p.next() < w.gate.panels() ? w.gate.panel(p.next()) : first_panel(w.down, thread);

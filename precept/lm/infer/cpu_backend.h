@@ -81,11 +81,11 @@ class CpuBackend : public Backend {
   void answer(int thread);
   void answer_one(Lane& lane, const Wanted& wanted, float* logits, Outcome& outcome) const;
   int piece(int panels) const;
-  // Of gate and up, computed until their SwiGLU.
-  struct Part {
+  // Of gate and up, computed before their SwiGLU.
+  struct Together {
     int rows, panels;
   };
-  Part gate_up_part(const Matrix& gate) const;
+  Together gate_up_together() const;
   Pieces pieces(std::size_t which, int panels, int thread);
   void product(Lane& lane, int thread, int rows, const nn::Lane* a, std::size_t lda, const Matrix& matrix, std::size_t which, float* c, bool add,
                const nn::Lane* next);

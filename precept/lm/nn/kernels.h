@@ -60,8 +60,5 @@ const Kernels& portable_kernels();  // plain C++, for comparison
 // Products of factors rounded to bf16 with fp32 sums, of half the memory; null where the processor has no instructions for
 // bf16. A matrix packed by one table is read by the same table only.
 const Kernels* bf16_kernels();
-// Whether fp32 products of widened factors are faster than this processor's own of bf16 pairs (vdpbf16ps); the bits differ. Known
-// by its maker, so that a run that goes on elsewhere on the same kind of processor has the same bits.
-bool bf16_dots_are_slow();
 
 }  // namespace precept::nn

@@ -228,7 +228,7 @@ void gemm(int m, int n, int k, const float* a, std::size_t row, std::size_t col,
 
 // Made when first asked for, since the other table lies in another file.
 const Kernels& avx512_bf16_kernels(bool widened) {
-  static const auto table = [](const char* name, auto product) {
+  const auto table = [](const char* name, auto product) {
     Kernels made = kAvx512Kernels;
     made.name = name;
     made.pair = 2;

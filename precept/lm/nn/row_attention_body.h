@@ -64,8 +64,8 @@ struct Blocks {
 // query sees, NaN left out.
 template <class T, int R>
 void scores(const Blocks& blocks, const Query* queries, float* s, std::size_t ld, float* top) {
-  // Sums that wait for one another hide their latency side by side: those of R queries, or of two blocks. From memory one block
-  // comes faster: the processor does not follow two runs in one page.
+  // Sums that wait for one another hide their latency side by side: those of even lanes and of odd ones, of R queries, or of two
+  // blocks. From memory one block comes faster: the processor does not follow two runs in one page.
   constexpr int kBlocks = R < 3 && kSlots == 1 ? 2 : 1;
   const auto& [a, first, last] = blocks;
   const int lanes = (a.head_dim + T::kPair - 1) / T::kPair;
@@ -84,7 +84,7 @@ void scores(const Blocks& blocks, const Query* queries, float* s, std::size_t ld
     for (int n = 0; n < N; ++n) keys[n] = keys_of(a, b + n);
     for (int n = 0; n < N; ++n) near[n] = blocks.at(b - first + N + n);
     for (int n = 0; n < N; ++n) next[n] = blocks.at(b - first + kAhead + n);
-    Vec sum[2][R][N * kSlots] = {};  // of even lanes and of odd ones, which need not wait for each other
+    Vec sum[2][R][N * kSlots] = {};
     const auto lane = [&](int i, auto& sums) __attribute__((always_inline)) {
       for (int n = 0; n < N; ++n) {
         take_near(near[n] + i * kBlockTokens);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <bit>
 
+#include "precept/lm/nn/processor.h"
+
 namespace precept::nn {
 
 extern const RowKernels kPortableRowKernels[2];
@@ -16,14 +18,7 @@ extern const RowKernels kAvx512WidenedRowKernels[2];
 // Into which cache products of few rows ask for the next panel, 36 KB of it at 576 inputs: an Intel core (Emerald Rapids) reads weights
 // at 24-29 GB/s into its second cache and at 19-25 into its first one, an AMD core (Zen 4) at 31 and 34.
 extern const bool kPanelsIntoSecond;
-const bool kPanelsIntoSecond = [] {
-#ifdef PRECEPT_X86_KERNELS
-  __builtin_cpu_init();
-  return __builtin_cpu_is("intel") != 0;
-#else
-  return false;
-#endif
-}();
+const bool kPanelsIntoSecond = processor().intel;
 
 KvShape::KvShape(Precision precision, int layers, int kv_heads, int head_dim, int together)
     : key_block(lanes_of(precision, static_cast<std::size_t>(head_dim)) * kBlockTokens),
@@ -49,11 +44,10 @@ void KvShape::copy_block(Lane* cache, std::uint32_t from, std::uint32_t to) cons
 const RowKernels& row_kernels(Precision precision) {
   static const RowKernels* const tables = [] {
 #ifdef PRECEPT_X86_KERNELS
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512vl");
-    if (avx512 && __builtin_cpu_supports("avx512bf16")) return bf16_dots_are_slow() ? kAvx512WidenedRowKernels : kAvx512Bf16RowKernels;
-    if (avx512) return kAvx512RowKernels;
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return kAvx2RowKernels;
+    const Processor& p = processor();
+    if (p.avx512_bf16) return p.slow_bf16_pairs() ? kAvx512WidenedRowKernels : kAvx512Bf16RowKernels;
+    if (p.avx512) return kAvx512RowKernels;
+    if (p.avx2) return kAvx2RowKernels;
 #endif
     return kPortableRowKernels;
   }();

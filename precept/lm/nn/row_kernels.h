@@ -142,7 +142,7 @@ constexpr std::size_t row_lanes(const RowKernels& kernels, std::size_t n) {
 }
 
 // The fastest table of this precision that this processor runs. Every processor has both: where there are no bf16
-// instructions, or slow ones (Kernels), bf16 factors are widened and multiplied in fp32.
+// instructions, or slow ones (processor.h), bf16 factors are widened and multiplied in fp32.
 const RowKernels& row_kernels(Precision precision);
 
 }  // namespace precept::nn

@@ -1,4 +1,4 @@
-// For processors that round to bf16 fast but multiply bf16 slowly (kernels.cpp). Built with the flags of row_kernels_avx512_bf16.cpp.
+// For processors that round to bf16 fast but multiply bf16 slowly (processor.h). Built with the flags of row_kernels_avx512_bf16.cpp.
 #if defined(__x86_64__)
 #define PRECEPT_ROW_KERNELS kAvx512WidenedRowKernels
 #define PRECEPT_ROW_KERNELS_NAME "avx512-bf16-widened"

@@ -39,6 +39,9 @@ struct EngineOptions {
   std::string device = "cpu";
   // Memory of the key/value cache. 0: 512 MiB; on a GPU 90% of what weights and activations leave free.
   std::int64_t cache_bytes = 0;
+  // Asks the system for all of the cache's memory at opening, and not block by block when one is first used. A page that a
+  // virtual machine has to get from its host takes milliseconds, which steps wait for. On the processor only.
+  bool claim_cache = false;
   // Of weights, cache and activations together; what weights and activations leave bounds the cache too. 0: no such bound.
   std::int64_t memory_bytes = 0;
   // Of the products' factors, and of keys and values; sums are fp32. "bf16", "fp32", or "auto": bf16 for checkpoints whose

@@ -75,6 +75,14 @@ CpuBackend::CpuBackend(Weights weights, int threads, std::int64_t cache_bytes, i
 
 CpuBackend::~CpuBackend() = default;
 
+void CpuBackend::claim_cache() {
+  const std::size_t lanes = static_cast<std::size_t>(blocks_) * kv_.block_lanes(), threads = static_cast<std::size_t>(team_.threads());
+  team_.run([&](int thread) {
+    const std::size_t own = static_cast<std::size_t>(thread);
+    std::fill(memory_.get() + lanes * own / threads, memory_.get() + lanes * (own + 1) / threads, nn::Lane{0});
+  });
+}
+
 int CpuBackend::max_rows() const { return kMaxRows; }
 
 std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision precision, int threads) {

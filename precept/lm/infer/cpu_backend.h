@@ -33,6 +33,9 @@ class CpuBackend : public Backend {
   void copy_block(std::uint32_t from, std::uint32_t to) override;
   std::int64_t blocks() const override { return blocks_; }
 
+  // See EngineOptions::claim_cache. Before the first step.
+  void claim_cache();
+
   const Weights& weights() const { return weights_; }
   // Bytes of activations that a step takes at most, all threads together.
   static std::int64_t scratch_bytes(const LlamaConfig& config, nn::Precision precision, int threads);

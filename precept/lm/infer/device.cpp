@@ -113,7 +113,9 @@ Result<std::unique_ptr<Backend>> open_backend(Weights weights, const EngineOptio
   const std::int64_t taken = weights.bytes() + CpuBackend::scratch_bytes(weights.config, weights.precision, threads);
   const Result<std::int64_t> cache = cache_bytes(options, weights, kCacheBytes, taken);
   if (!cache) return tl::unexpected(cache.error());
-  return std::make_unique<CpuBackend>(std::move(weights), threads, *cache, choices);
+  auto backend = std::make_unique<CpuBackend>(std::move(weights), threads, *cache, choices);
+  if (options.claim_cache) backend->claim_cache();
+  return backend;
 }
 
 }  // namespace precept::infer

@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <csignal>
+#include <cstring>
 
 #include <nlohmann/json.hpp>
 
@@ -56,7 +57,7 @@ class ChatTerminal : public ProgramTest {
     for (std::size_t at = 0; at < text.size();) {
       ASSERT_LT(std::chrono::steady_clock::now(), give_up) << "no keys are read after: " << screen_.substr(seen_);
       const ssize_t wrote = ::write(terminal_, text.data() + at, std::min<std::size_t>(text.size() - at, 512));
-      ASSERT_TRUE(wrote > 0 || errno == EAGAIN);
+      ASSERT_TRUE(wrote > 0 || errno == EAGAIN) << std::strerror(errno);
       if (wrote > 0) at += static_cast<std::size_t>(wrote);
       drain(wrote > 0 ? 0 : 10);
     }

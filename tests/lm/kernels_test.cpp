@@ -127,6 +127,7 @@ TEST_P(KernelTable, ProductsOfOddSizes) {
 TEST_P(KernelTable, ProductsDeeperAndTallerThanOnePass) {
   product(61, 33, 513, false, 1);
   product(15, 65, 1025, true, 5);
+  product(15, 33, 2049, true, 1);  // of bf16 too
 }
 
 // Panels turned are what packing the rows gives, byte for byte, zeros at their ends too; of whole matrices and of some rows in the middle.

@@ -14,7 +14,7 @@ namespace precept {
 
 // What the machine does at best with `threads` threads.
 struct Roof {
-  double gemm_gflops = 0;  // products of large matrices that stay in the caches, in the precision asked for
+  double gemm_gflops = 0;  // products of large matrices that stay in the caches; for bf16 in the faster of both precisions
   double memory_gbps = 0;  // reading memory that no cache holds
 };
 
@@ -39,7 +39,7 @@ struct BenchReport {
     double step_ms = 0, step_mb = 0;   // of one step: what it takes, and weights, keys and values that it reads
     double share_of_gemm_roof = 0;     // 2 operations a weight and token, attention not counted
     // Of reading, where weights are read once a step, and every sequence's keys and values: as fast as memory was between the steps
-    // of the same run, since on a shared machine that changes from one second to the next.
+    // of the same run, since on a shared machine that changes from one second to the next. Of a small model both are a cache's speed.
     double share_of_memory_roof = 0;
     double memory_gbps = 0;
     double seconds = 0;

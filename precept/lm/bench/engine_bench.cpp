@@ -41,6 +41,8 @@ double products(const LlamaConfig& c, bool head) {
 constexpr int kStepsBetween = 4;                 // as many passes over memory
 constexpr std::chrono::microseconds kRest{400};  // until threads that wait for more work sleep
 
+constexpr int kPrefills = 4, kPrefillPrompts = 4;  // the best of so many measurements of so many prompts
+
 class Runs {
  public:
   explicit Runs(Model& model) : model_(model) {}
@@ -115,10 +117,19 @@ BenchReport::Decode decode(Runs& runs, MemoryRoof* memory, const BenchOptions& o
   d.seconds = whole.seconds - begin;
   d.tokens_per_s = static_cast<double>(whole.new_tokens - sequences) / d.seconds;
   d.step_ms = 1e3 * sequences / d.tokens_per_s;
-  d.share_of_gemm_roof = d.tokens_per_s * 2 * products(c, true) / 1e9 / roof.gemm_gflops;
   d.memory_gbps = memory != nullptr ? between.bytes / between.seconds / 1e9 : roof.memory_gbps;
   d.share_of_memory_roof = d.step_mb / d.step_ms / d.memory_gbps;
   return d;
+}
+
+nn::Precision precision_of(const BenchOptions& o) { return o.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16; }
+
+// Measures the machine once more; the best of all times counts, since others may be at work in any of them.
+Status raise(Roof& roof, const BenchOptions& o) {
+  const Result<Roof> now = o.device == "cpu" ? measure_roof(o.precision, o.threads) : infer::measure_device(o.device, precision_of(o));
+  if (!now) return tl::unexpected(now.error());
+  roof = {std::max(roof.gemm_gflops, now->gemm_gflops), std::max(roof.memory_gbps, now->memory_gbps)};
+  return {};
 }
 
 void say(const EventSink& events, const std::string& text) {
@@ -154,21 +165,18 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   int most = 1;
   for (const int n : options.sequences) most = std::max(most, n);
   const std::int64_t kv = std::int64_t{4} * 2 * config->num_key_value_heads * (config->head_dim + 15) * config->num_hidden_layers;
-  std::int64_t tokens = 20 * (options.prefill + 32);
+  std::int64_t tokens = std::int64_t{kPrefills} * kPrefillPrompts * (options.prefill + 32);
   for (const int prompt : options.prompts) tokens += std::int64_t{most} * (prompt + options.tokens + 32);
   engine.cache_bytes = kv * tokens;
   Result<std::unique_ptr<Model>> model = infer::open_engine(folder.path, engine);
   if (!model) return tl::unexpected(model.error());
 
   say(events, "measuring the machine");
-  const nn::Precision precision = options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16;
-  const Result<Roof> roof = options.device == "cpu" ? measure_roof(options.precision, options.threads) : infer::measure_device(options.device, precision);
-  if (!roof) return tl::unexpected(roof.error());
-  report.roof = *roof;
+  if (Status measured = raise(report.roof, options); !measured) return tl::unexpected(measured.error());
   report.parameters = static_cast<std::int64_t>(products(*config, true));
   report.precision = options.precision;
   report.weights = options.weights;
-  report.kernels = options.device == "cpu" ? nn::row_kernels(precision).name : options.device;
+  report.kernels = options.device == "cpu" ? nn::row_kernels(precision_of(options)).name : options.device;
   report.threads = all_threads(options.threads);
   Runs runs(**model);
   std::optional<MemoryRoof> memory;  // of this machine, not of a device
@@ -177,11 +185,11 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   std::uint64_t first = 0;
   runs.go(first, 1, 16, 2);
   say(events, "prompts");
-  Runs::Took prompts = runs.go(first += kMost, 8, options.prefill, 1);
-  const Runs::Took again = runs.go(first += kMost, 8, options.prefill, 1);
-  if (again.seconds < prompts.seconds) prompts = again;
-  report.prefill_tokens_per_s = static_cast<double>(prompts.prompt_tokens) / prompts.seconds;
-  report.prefill_share_of_gemm_roof = report.prefill_tokens_per_s * 2 * products(*config, false) / 1e9 / report.roof.gemm_gflops;
+  for (int i = 0; i < kPrefills; ++i) {
+    const Runs::Took prompts = runs.go(first += kMost, kPrefillPrompts, options.prefill, 1);
+    report.prefill_tokens_per_s = std::max(report.prefill_tokens_per_s, static_cast<double>(prompts.prompt_tokens) / prompts.seconds);
+  }
+  if (Status measured = raise(report.roof, options); !measured) return tl::unexpected(measured.error());
   std::vector<std::vector<BenchReport::Decode>> turns;  // [sequences and prompts][turns]
   for (int turn = 0; turn < options.turns; ++turn) {
     std::size_t cell = 0;
@@ -198,6 +206,10 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
     std::nth_element(of.begin(), middle, of.end(), [](const auto& a, const auto& b) { return a.seconds < b.seconds; });
     report.decode.push_back(*middle);
   }
+  if (Status measured = raise(report.roof, options); !measured) return tl::unexpected(measured.error());
+  const double gflops = report.roof.gemm_gflops;
+  report.prefill_share_of_gemm_roof = report.prefill_tokens_per_s * 2 * products(*config, false) / 1e9 / gflops;
+  for (BenchReport::Decode& d : report.decode) d.share_of_gemm_roof = d.tokens_per_s * 2 * products(*config, true) / 1e9 / gflops;
   return report;
 }
 

@@ -7,8 +7,8 @@
 // blocks also while they are being computed: who needs them waits.
 //
 // On the CPU, the same request gives the same bits alone or in company, cold or with a warm cache, however its prompt is
-// cut into steps and however many threads there are: each row's sums run in a fixed order. That holds for one processor;
-// instruction sets round differently, and so do precisions.
+// cut into steps and however many threads there are: each row's sums run in a fixed order. That holds for one
+// kind of processor (nn/processor.h): instruction sets round differently, bf16 on Intel's differently from others', and so do precisions.
 //
 // One base may have several adapters; a request names the one that answers it, and requests with different ones are
 // computed together. Their keys and values are never shared. What holds of bits holds of each adapter by itself.

@@ -2,10 +2,11 @@
 // Kernels of the forward pass that the engine and the trainer share: products of rows with packed matrices, and
 // attention over a paged cache, in fp32 or in bf16 with fp32 sums. Chosen once for the processor at hand.
 //
-// Factors of products are lanes of 32 bits: one float, or two bf16 values that are neighbours along the dimension that is
-// summed (an odd last one is paired with 0). So both precisions have one layout and one loop; only the sum of a lane's
-// products differs. Rows of a product and queries are read number by number: where the processor has no instruction for pairs, or a
-// slow one, their bf16 values are kept as floats (`row_factors`), and only the other side's are widened in the loop, once for all rows.
+// Factors of matrices, keys and values are lanes of 32 bits: one float, or two bf16 values that are neighbours along the dimension
+// that is summed (an odd last one is paired with 0). So both precisions have one layout and one loop; only the sum of a lane's
+// products differs. Rows of a product and queries (`row_factors`) are such lanes too where the processor multiplies pairs. Where it has
+// no instruction for that, or a slow one, their bf16 values are kept as floats, and only the other side's are widened in the loop, for
+// all rows of a tile at once.
 //
 // A row's arithmetic, and the order of every sum in it, depends on that row's inputs alone: not on the rows beside it, nor
 // on where its keys and values lie, nor on which threads compute. Sums over k run in order, kDepth lanes at a time (what
@@ -113,7 +114,7 @@ struct RowKernels {
   // Packs n rows (outputs) of `lanes` lanes each into panels of kPanel outputs, the last one filled with zeros.
   void (*pack)(int lanes, int n, const Lane* w, std::size_t ldw, Lane* packed);
   // C (m x n, ldc) = A W^T, or += with `add`; W's rows have `lanes` lanes, A's m rows (row_factors) lie lda lanes apart. `after` (may be
-  // null) is memory that will be read next, as much as a panel: where there are few rows it is asked for in time.
+  // null) is memory that will be read next: where there are few rows as much of it is asked for in time as the last pass reads of a panel.
   void (*product)(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add,
                   const Lane* after);
   // Makes a panel of 8-bit numbers one of factors, exactly: they are [lanes][values of a lane][kPanel], the panel as `pack` makes it.

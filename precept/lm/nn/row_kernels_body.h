@@ -20,7 +20,8 @@ namespace {
 using Ints [[gnu::vector_size(kWidth * sizeof(float)), gnu::may_alias, gnu::aligned(4)]] = Lane;
 using Signed [[gnu::vector_size(kWidth * sizeof(float))]] = std::int32_t;
 
-// Rows of a tile of a product: sums, a panel's row (widened: twice as many vectors) and a row's factors fill the registers.
+// Rows of a tile of a product. With AVX-512, sums, a panel's row (widened: twice as many vectors) and a row's factors fill the registers;
+// with fewer of them the numbers are those of fp32, and what is widened may be so again for each row.
 #if defined(__AVX512F__)
 constexpr int kTileRows = 14, kWideTileRows = 12, kQueries = 6;
 #elif defined(__AVX2__)
@@ -80,7 +81,7 @@ struct Fp32 {
   static constexpr int kFactors = 1;  // lanes of a row for each lane of a column
   static constexpr int kRows = kTileRows;
   static constexpr int kTiles = 8;               // tiles of rows that pass over a panel together: what stays in the second cache
-  static constexpr bool kRoundsWeights = false;  // weights of attention are read as lanes
+  static constexpr bool kRoundsWeights = false;  // weights of attention become factors; else they are read as the floats that they are
   [[gnu::always_inline]] static Vec dot(Vec sum, const Lane* a, Ints b) { return sum + float_of(*a) * reinterpret_cast<Vec&>(b); }
   static void factors(int n, const float* x, Lane* y) { std::memcpy(y, x, sizeof(float) * static_cast<std::size_t>(n)); }
   static void row_factors(int n, const float* x, Lane* y) { factors(n, x, y); }

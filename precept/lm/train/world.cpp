@@ -191,7 +191,7 @@ Status World::meet(const std::string& key, int seconds) {
       if (other.size != hello.size || std::memcmp(other.key, hello.key, sizeof other.key) != 0) {
         write_all(socket.get(), Answer{kOtherRun, 0, {}});
         return bad_input(fmt::format("process {} of {} was started with other options, data or start", other.rank, other.size),
-                         "all processes take the same command, folders and files");
+                         "all processes take the same command, folders and files, on processors of one kind");
       }
       if (other.rank < 1 || other.rank >= options_.size || places[static_cast<std::size_t>(other.rank)].socket) {
         write_all(socket.get(), Answer{kTaken, 0, {}});
@@ -224,7 +224,7 @@ Status World::meet(const std::string& key, int seconds) {
     if (!write_all(master.get(), hello) || !read_before(master.get(), answer, deadline)) return late("another process");
     if (answer.verdict == kOtherRun) {
       return bad_input(fmt::format("process {} was started with other options, data or start than that of rank 0", options_.rank),
-                       "all processes take the same command, folders and files");
+                       "all processes take the same command, folders and files, on processors of one kind");
     }
     if (answer.verdict == kTaken) return bad_input(fmt::format("the rank {} of {} is taken or does not exist", options_.rank, options_.size));
     answer.host[sizeof answer.host - 1] = 0;

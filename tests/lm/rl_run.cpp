@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "precept/lm/nn/kernels.h"
 #include "precept/lm/train/trainer.h"
 #include "tests/lm/device.h"
 #include "tests/lm/engine_support.h"
@@ -191,6 +192,29 @@ TEST_F(RlRun, OnTheFirstStepTheRatiosAreOne) {
     EXPECT_EQ(metric(events, "ratio_error", false), 0) << "engine and trainer give the same bits";
   } else {
     EXPECT_LT(metric(events, "ratio_error", false), 0.05) << "up to rounding";
+  }
+}
+
+// From the second step on an adapter is not nothing: engine and trainer then add the same low-rank products.
+TEST_F(RlRun, RatiosOfAnAdapterAreOneWhenItHasLearnt) {
+  if (test_device() != "cpu") GTEST_SKIP() << "bits are the processor's promise";
+  for (const char* precision : {"fp32", "bf16"}) {
+    if (std::string(precision) == "bf16" && nn::bf16_kernels() == nullptr) continue;
+    std::vector<Event> events;
+    TrainOptions o = options(std::string("lora_ratio_") + precision);
+    o.precision = precision;
+    o.lora.on = true;
+    o.lora.rank = 4;
+    o.lr = 1e-2;
+    GrpoOptions g = short_answers();
+    g.kl_coef = 0.1;
+    ASSERT_TRUE(train_grpo(o, g, prompts(12), letters, [&](const Event& e) { events.push_back(e); }));
+    EXPECT_GT(metric(events, "kl", true), 0) << precision << ": the adapter has learnt";
+    for (const Event& e : events) {
+      if (e.kind == Event::Kind::kMetric && e.name == "ratio_error") {
+        EXPECT_EQ(e.value, 0) << precision << ": engine and trainer give the same bits";
+      }
+    }
   }
 }
 

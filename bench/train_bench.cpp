@@ -29,7 +29,7 @@
 
 #include "cli/world.h"
 #include "precept/core/rng.h"
-#include "precept/lm/bench/bench.h"
+#include "precept/lm/bench/roof.h"
 #include "precept/lm/infer/device.h"
 #include "precept/lm/train/batch_trainer.h"
 #include "precept/lm/train/forward.h"
@@ -165,11 +165,6 @@ class Bench {
   std::vector<std::vector<float>> rollout_;
 };
 
-Result<Roof> roof_of(const Options& options) {
-  if (options.device == "cpu") return measure_roof(options.precision, options.threads);
-  return infer::measure_device(options.device, options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16);
-}
-
 int refuse(const Error& error, int code) { return std::fprintf(stderr, "%s\n", error.message().c_str()), code; }
 
 int run(Options& options) {
@@ -188,7 +183,7 @@ int run(Options& options) {
   if (!world) return refuse(world.error(), 3);
   options.place = *place;
   options.world = world->get();
-  const Result<Roof> before = roof_of(options);
+  const Result<Roof> before = measure_roof(options.precision, options.threads, options.device);
   if (!before) return refuse(before.error(), 3);
   reset_peak();
   std::optional<Bench> bench(std::in_place, options, *shape);
@@ -206,7 +201,7 @@ int run(Options& options) {
   if (place->rank > 0) return 0;
   const double frozen = products(*shape), own = bench->own_parameters();
   bench.reset();  // the roof takes memory of the device too
-  const Result<Roof> after = roof_of(options);
+  const Result<Roof> after = measure_roof(options.precision, options.threads, options.device);
   if (!after) return refuse(after.error(), 3);
   const double gflops = place->size * std::max(before->gemm_gflops, after->gemm_gflops);
   const double tokens = double(options.rows) * options.length, rate = tokens * double(took.size()) / seconds;

@@ -10,7 +10,6 @@
 
 #include "precept/core/rng.h"
 #include "precept/lm/bench/roof.h"
-#include "precept/lm/infer/device.h"
 #include "precept/lm/infer/engine.h"
 #include "precept/lm/nn/row_kernels.h"
 
@@ -122,11 +121,9 @@ BenchReport::Decode decode(Runs& runs, MemoryRoof* memory, const BenchOptions& o
   return d;
 }
 
-nn::Precision precision_of(const BenchOptions& o) { return o.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16; }
-
 // Measures the machine once more; the best of all times counts, since others may be at work in any of them.
 Status raise(Roof& roof, const BenchOptions& o) {
-  const Result<Roof> now = o.device == "cpu" ? measure_roof(o.precision, o.threads) : infer::measure_device(o.device, precision_of(o));
+  const Result<Roof> now = measure_roof(o.precision, o.threads, o.device);
   if (!now) return tl::unexpected(now.error());
   roof = {std::max(roof.gemm_gflops, now->gemm_gflops), std::max(roof.memory_gbps, now->memory_gbps)};
   return {};
@@ -176,7 +173,8 @@ Result<BenchReport> bench_engine(const BenchOptions& options, const EventSink& e
   report.parameters = static_cast<std::int64_t>(products(*config, true));
   report.precision = options.precision;
   report.weights = options.weights;
-  report.kernels = options.device == "cpu" ? nn::row_kernels(precision_of(options)).name : options.device;
+  const nn::Precision precision = options.precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16;
+  report.kernels = options.device == "cpu" ? nn::row_kernels(precision).name : options.device;
   report.threads = all_threads(options.threads);
   Runs runs(**model);
   std::optional<MemoryRoof> memory;  // of this machine, not of a device

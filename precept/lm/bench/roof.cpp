@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "precept/lm/bench/roof.h"
+#include "precept/lm/infer/device.h"
 #include "precept/lm/infer/matrix.h"
 
 namespace precept {
@@ -78,6 +79,11 @@ Roof measure_roof(const std::string& precision, int threads) {
   MemoryRoof memory(all_threads(threads));
   for (int i = 0; i < 10; ++i) roof.memory_gbps = std::max(roof.memory_gbps, MemoryRoof::kBytes / memory.read(MemoryRoof::kBytes) / 1e9);
   return roof;
+}
+
+Result<Roof> measure_roof(const std::string& precision, int threads, const std::string& device) {
+  if (device == "cpu") return measure_roof(precision, threads);
+  return infer::measure_device(device, precision == "fp32" ? nn::Precision::kFp32 : nn::Precision::kBf16);
 }
 
 }  // namespace precept

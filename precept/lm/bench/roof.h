@@ -2,12 +2,16 @@
 // The speed at which memory is read, to be measured between other work.
 
 #include <cstddef>
+#include <string>
 
 #include "precept/lm/bench/bench.h"
 #include "precept/lm/infer/matrix.h"
 #include "precept/lm/infer/team.h"
 
 namespace precept {
+
+// Of the processor, or of another device (see EngineOptions). "fp32", or else bf16.
+Result<Roof> measure_roof(const std::string& precision, int threads, const std::string& device);
 
 int all_threads(int threads);  // 0: as many as there are processors
 

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "precept/checkpoint/safetensors.h"
+#include "precept/core/digest.h"
 #include "precept/core/io.h"
 #include "precept/core/rng.h"
 #include "precept/lm/train/adamw.h"
@@ -194,6 +195,49 @@ TEST_F(TrainRun, TheStateKnowsLanesOnlyWhereTheyAreNotTheDefault) {
   const auto refused = train(o, copy_task(100), {});
   ASSERT_FALSE(refused);
   EXPECT_NE(refused.error().what.find("lanes was 2, now the default"), std::string::npos) << refused.error().what;
+}
+
+// A state as if another kind of processor had made its steps.
+TEST_F(TrainRun, SaysThatOtherKernelsWentOn) {
+  TrainOptions o = options("x");
+  o.state = folder_ + "/state";
+  std::vector<std::string> warnings;
+  const EventSink sink = [&](const Event& e) {
+    if (e.kind == Event::Kind::kWarning) warnings.push_back(e.text);
+  };
+  int asked = 0;
+  o.stop = [&] { return ++asked == 3; };
+  ASSERT_FALSE(train(o, copy_task(100), sink));  // stopped
+  const std::string path = o.state + "/train.state", bytes = *read_file(path);
+  const std::size_t line = bytes.find('\n');
+  const nlohmann::json head = nlohmann::json::parse(bytes.substr(0, line));
+  ASSERT_EQ(head["kernels"].size(), 1U);
+  const std::string own = head["kernels"][0];
+  const auto made_by = [&](const nlohmann::json& kernels) {
+    nlohmann::json other = head;
+    other["kernels"] = kernels;
+    if (kernels.is_null()) other.erase("kernels");
+    const std::string changed = other.dump() + bytes.substr(line, bytes.size() - line - sha256("").size());
+    return write_file(path, changed + sha256(changed)).has_value();
+  };
+
+  ASSERT_TRUE(made_by(nullptr));  // a state of before does not say, and nothing can be told
+  const auto first = train(o, copy_task(100), sink);
+  ASSERT_TRUE(first && train(o, copy_task(100), sink));
+  EXPECT_TRUE(warnings.empty()) << warnings.front();
+
+  ASSERT_TRUE(made_by({"abacus"}));
+  for (std::size_t run = 1; run <= 2; ++run) {  // the second one has nothing left to do, and its weights are the same mixture
+    const auto resumed = train(o, copy_task(100), sink);
+    ASSERT_TRUE(resumed) << resumed.error().message();
+    EXPECT_EQ(resumed->digest, first->digest);
+    ASSERT_EQ(warnings.size(), run);
+    EXPECT_NE(warnings.back().find("(kernels abacus, " + own + ")"), std::string::npos) << warnings.back();
+  }
+  for (const nlohmann::json& bad : {nlohmann::json("abacus"), nlohmann::json({1})}) {
+    ASSERT_TRUE(made_by(bad));
+    EXPECT_FALSE(train(o, copy_task(100), sink)) << bad;
+  }
 }
 
 TEST_F(TrainRun, RefusesADamagedState) {

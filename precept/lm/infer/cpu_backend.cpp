@@ -266,7 +266,8 @@ void CpuBackend::feed_forward(Lane& lane, int thread, std::size_t layer, const n
         const int to = std::min(from + together.panels, p.end()), f = (to - from) * P, width = std::min(f, F - from * P);
         float* gate = lane.gate_up.data();
         const auto ld = static_cast<std::size_t>(2 * f);
-        const nn::Lane* after = to < p.end() ? w.gate.panel(to) : p.next() < w.gate.panels() ? w.gate.panel(p.next()) : first_panel(w.down, thread);
+        const int then = to < p.end() ? to : first + rows < rows_ ? p.begin() : p.next();  // the next columns, rows or piece
+        const nn::Lane* after = then < w.gate.panels() ? w.gate.panel(then) : first_panel(w.down, thread);
         lane.products.times(rows, a, h_stride_, w.gate, from, to, gate - from * P, ld, false, w.up.panel(from));
         lane.products.times(rows, a, h_stride_, w.up, from, to, gate + f - from * P, ld, false, after);
         plain_.swiglu(rows, f, gate, lane.swiglu.data());

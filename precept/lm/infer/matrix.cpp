@@ -19,6 +19,21 @@ void Matrix::row(int r, float* out) const {
   }
 }
 
+namespace {
+
+// Whether any of n numbers lies below 2^-126 (without being 0), which instructions for bf16 take for 0.
+bool has_subnormal(const char* bf16, std::size_t n) {
+  unsigned any = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    std::uint16_t v;
+    std::memcpy(&v, bf16 + 2 * i, 2);
+    any |= unsigned{(v & 0x7F80U) == 0} & unsigned{(v & 0x7FU) != 0};
+  }
+  return any != 0;
+}
+
+}  // namespace
+
 void Matrix::factors(int r, const nn::RowKernels& kernels, nn::Lane* out) const {
   const auto n = static_cast<std::size_t>(cols);
   int at = r;
@@ -28,12 +43,12 @@ void Matrix::factors(int r, const nn::RowKernels& kernels, nn::Lane* out) const 
       continue;
     }
     const auto* view = std::get_if<TensorView>(&part.tensor);
-    // Such a row is made of lanes as it lies there.
-    if (kernels.precision == nn::Precision::kBf16 && view != nullptr && view->dtype == Dtype::kBF16 && n % 2 == 0) {
-      std::memcpy(out, view->bytes.data() + static_cast<std::size_t>(at) * n * 2, n * 2);
-      return;
-    }
-    break;
+    if (kernels.precision != nn::Precision::kBf16 || view == nullptr || view->dtype != Dtype::kBF16 || n % 2 != 0) break;
+    // Such a row is made of lanes as it lies there, but for what rounding would change: the trainer rounds.
+    const auto* bytes = view->bytes.data() + static_cast<std::size_t>(at) * n * 2;
+    if (has_subnormal(bytes, n)) break;
+    std::memcpy(out, bytes, n * 2);
+    return;
   }
   std::vector<float> wide(n);
   row(r, wide.data());

@@ -32,7 +32,6 @@ constexpr int kTileRows = 1, kWideTileRows = 1, kQueries = 2;
 static_assert(kQueries <= kMostQueries);
 constexpr int kVectors = kPanel / kWidth;  // of a panel's row
 constexpr int kDepth = kDepthLanes;        // lanes of one pass
-constexpr int kAheadRows = 8 * kTileRows;  // products of fewer rows wait for memory, and ask for it ahead of time
 
 [[gnu::always_inline]] inline Ints load(const Lane* p) { return *reinterpret_cast<const Ints*>(p); }
 [[gnu::always_inline]] inline Vec load(const float* p) { return *reinterpret_cast<const Vec*>(p); }
@@ -315,19 +314,21 @@ template <class T>
 void product(int m, int n, int lanes, const Lane* a, std::size_t lda, const Lane* packed, float* c, std::size_t ldc, bool add,
              const Lane* after) {
   constexpr int kBlock = T::kTiles * T::kRows;
-  const bool few = m <= kAheadRows;
   const std::size_t size = static_cast<std::size_t>(lanes) * kPanel;
   for (int i0 = 0; i0 < m; i0 += kBlock) {
     const int count = m - i0 < kBlock ? m - i0 : kBlock;
+    const bool first = i0 == 0, last = i0 + kBlock >= m;  // panels come from memory for the first block of rows, from a cache for others
     for (int k0 = 0; k0 < lanes; k0 += kDepth) {
       const int depth = lanes - k0 < kDepth ? lanes - k0 : kDepth;
       const Lane* rows = a + static_cast<std::size_t>(i0) * lda + k0 * T::kFactors;
       const Lane* panel = packed + static_cast<std::size_t>(k0) * kPanel;
-      const Lane* then = k0 + depth < lanes ? panel + static_cast<std::size_t>(depth) * kPanel : after;
+      const Lane* pass = first ? panel + static_cast<std::size_t>(depth) * kPanel : nullptr;
+      const Lane* then = k0 + depth < lanes ? pass : last ? after : nullptr;
       for (int j = 0; j < n; j += kPanel, panel += size) {
         const int width = n - j < kPanel ? n - j : kPanel;
-        const Lane* ahead = few ? (j + kPanel < n ? panel + size : then) : nullptr;
-        panel_product<T>(count, depth, rows, lda, panel, c + static_cast<std::size_t>(i0) * ldc + j, ldc, width, add || k0 > 0, ahead);
+        const Lane* next = first ? panel + size : nullptr;
+        panel_product<T>(count, depth, rows, lda, panel, c + static_cast<std::size_t>(i0) * ldc + j, ldc, width, add || k0 > 0,
+                         j + kPanel < n ? next : then);
       }
     }
   }

@@ -8,6 +8,7 @@
 #include <thread>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "precept/checkpoint/safetensors.h"
 #include "precept/core/io.h"
@@ -83,6 +84,29 @@ Status check_shape(const LlamaConfig& c) {
 void add_head(const Subject& subject, std::uint64_t seed, std::vector<float>& flat) {
   Rng rng({seed, hash64(kValueHead), 0, 0});
   for (std::size_t i = 0; i < subject.head; ++i) flat.push_back(static_cast<float>(0.02 * rng.normal()));
+}
+
+// What computes. The last bits of a run's weights depend on it.
+std::string kernels_of(const TrainOptions& options) {
+  if (options.device != "cpu") return options.device.substr(0, options.device.find(':'));
+  const nn::Kernels* bf16 = nn::bf16_kernels();
+  return (options.precision == "bf16" && bf16 != nullptr ? *bf16 : nn::kernels()).name;
+}
+
+void add_kernels(const std::string& name, TrainState& state) {
+  if (std::find(state.kernels.begin(), state.kernels.end(), name) == state.kernels.end()) state.kernels.push_back(name);
+}
+
+// Whoever compares weights must know that these are not those of a run on one kind of processor.
+void tell_of_kernels(const TrainState& state, const Course& course, const EventSink& sink) {
+  if (state.kernels.size() < 2 || !sink) return;
+  Event event;
+  event.kind = Event::Kind::kWarning;
+  event.stage = course.name;
+  event.text = fmt::format("this run's steps were made on different kinds of processors (kernels {}): the last bits of its weights will not be "
+                           "those of a run on one kind",
+                           fmt::join(state.kernels, ", "));
+  sink(event);
 }
 
 // Where training begins: the resumable state when there is one, else the checkpoint, else random weights.
@@ -234,10 +258,7 @@ Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course
     frozen = std::move(*weights);
   }
   const std::string fingerprint = train_fingerprint(options, course, layout.config, start_digest);
-
-  const nn::Kernels* rounded = nn::bf16_kernels();
-  const std::string same = fingerprint + (options.precision == "bf16" && rounded ? *rounded : nn::kernels()).name;
-  Result<std::unique_ptr<World>> world = World::join(options.world, same);
+  Result<std::unique_ptr<World>> world = World::join(options.world, fingerprint + kernels_of(options));
   if (!world) return tl::unexpected(world.error());
   Result<TrainState> state = begin(options, subject, fingerprint);
   if (!state) return tl::unexpected(state.error());
@@ -250,6 +271,8 @@ Result<TrainSummary> run_course(const TrainOptions& wanted, const Course& course
   trainer.begin(state->optimizer);
   Result<std::unique_ptr<Lesson>> lesson = course.begin({options, subject, trainer, state->position});
   if (!lesson) return tl::unexpected(lesson.error());
+  if (!(*lesson)->done()) add_kernels(kernels_of(options), *state);
+  tell_of_kernels(*state, course, sink);
   const Result<std::vector<float>> weights = run_steps(options, course.items, **lesson, trainer, *state, sink);
   if (!weights) return tl::unexpected(weights.error());
   TrainSummary summary = state->summary;

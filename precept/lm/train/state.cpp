@@ -104,7 +104,7 @@ Status save_state(const std::string& folder, const TrainState& state) {
   if (Status made = make_folder(folder); !made) return made;
   const TrainSummary& s = state.summary;
   const nlohmann::json head = {
-      {"format", kFormat}, {"run", nlohmann::json::parse(state.fingerprint)},
+      {"format", kFormat}, {"run", nlohmann::json::parse(state.fingerprint)}, {"kernels", state.kernels},
       {"step", state.optimizer.step}, {"epoch", state.position.epoch}, {"index", state.position.index},
       {"used", state.used}, {"readings", readings_json(state.readings)}, {"good", state.good.size()}, {"good_step", state.good_step},
       {"halted", s.halted}, {"kept_step", s.kept_step},
@@ -154,6 +154,12 @@ Result<std::optional<TrainState>> load_state(const std::string& folder, const st
   }
   TrainState state;
   state.fingerprint = fingerprint;
+  const nlohmann::json kernels = head.value("kernels", nlohmann::json::array());  // states of before have none
+  if (!kernels.is_array()) return damaged();
+  for (const auto& name : kernels) {
+    if (!name.is_string()) return damaged();
+    state.kernels.push_back(name.get<std::string>());
+  }
   state.optimizer.step = head.value("step", std::int64_t{0});
   state.position = {head.value("epoch", std::int64_t{0}), head.value("index", std::uint64_t{0})};
   state.summary.steps = head.value("steps", std::int64_t{0});

@@ -13,6 +13,7 @@ namespace precept {
 
 struct TrainState {
   std::string fingerprint;  // JSON object of everything that decides the result
+  std::vector<std::string> kernels;  // that made its steps, each once: other processors have others, and other last bits
   AdamW optimizer;
   Position position;
   std::int64_t used = 0;    // items of the data used up

@@ -81,7 +81,7 @@ inline constexpr const char* kModelPrecisionHelp =
 inline constexpr const char* kWeightsHelp =
     "of the model: auto (as they are), or int8 (matrices rounded to 8 bits: half of bf16's memory, another model with other answers)";
 inline constexpr const char* kCacheHelp = "MB of memory for keys and values; 0: 512, on a GPU most of what is free (changes no result)";
-inline constexpr const char* kMemoryHelp = "MB of memory for weights, cache and activations together; 0: no such bound (changes no result)";
+inline constexpr const char* kMemoryHelp = "MB of memory for weights, cache and activations together, of each model; 0: no such bound (changes no result)";
 inline FieldRule threads_rule() { return beside(between(0, 1024)); }
 inline FieldRule batch_rule() { return beside(between(1, 4096)); }
 

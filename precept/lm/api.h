@@ -48,7 +48,7 @@ struct EngineOptions {
   // matrices are bf16, else fp32.
   std::string precision = "auto";
   // "auto": as the checkpoint has them, to the precision. "int8": matrices are rounded to 8 bits, a scale a row (embeddings are not):
-  // half of bf16's memory, and as much less to read a step. Another model, with a digest of its own.
+  // half of bf16's memory, but no faster, since panels are widened for their products. Another model, with a digest of its own.
   std::string weights = "auto";
   // A model whose packed weights take more than this is read where it lies in its mapped files, without a copy, which is
   // slower.

@@ -85,17 +85,21 @@ void CpuBackend::claim_cache() {
 
 int CpuBackend::max_rows() const { return kMaxRows; }
 
-std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision precision, int threads) {
+std::int64_t CpuBackend::scratch_bytes(const LlamaConfig& c, nn::Precision precision, int threads, bool adapted) {
   const nn::RowKernels& kernels = nn::row_kernels(precision);
   const int queries = c.num_attention_heads * c.head_dim, wide = queries + 2 * c.num_key_value_heads * c.head_dim;
-  const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide) + stride_of(kernels, c.hidden_size) + 2 * stride_of(kernels, queries) +
-                          stride_of(kernels, c.intermediate_size) + 2 * static_cast<std::size_t>(c.intermediate_size);
+  const int widest = std::max({c.hidden_size, queries, c.intermediate_size});
+  // Adapters need gate and up of all columns at once, and a product's rows as floats, with as many again for their ranks.
+  const int of_adapters = adapted ? 2 * c.intermediate_size + 2 * widest : 0;
+  const std::size_t row = static_cast<std::size_t>(c.hidden_size + wide + of_adapters) + stride_of(kernels, c.hidden_size) +
+                          2 * stride_of(kernels, queries) + stride_of(kernels, c.intermediate_size);
   const std::size_t attention = nn::kAttentionScratch + (1 + kSharedTasks) * nn::attention_parts(c.max_position_embeddings, c.head_dim);
   const std::size_t attended = times(queries, kTaskRows / c.num_key_value_heads + 1 + kSharedTasks);
   const std::size_t gate_up = times(std::max(2 * kMaxRows, kMostPanels * nn::kMostRowsTogether), 3 * nn::kPanel);
   const std::size_t own = kOwnRows * stride_of(kernels, c.hidden_size) + stride_of(kernels, queries) +
-                          static_cast<std::size_t>(std::max({c.hidden_size, queries, c.intermediate_size}));
-  const std::size_t lane = attention + attended + gate_up + own;
+                          static_cast<std::size_t>(widest);
+  const std::size_t sampled = times(2, c.vocab_size);  // weights of all tokens, and their order
+  const std::size_t lane = attention + attended + gate_up + own + sampled;
   return static_cast<std::int64_t>(sizeof(float) * (row * kMaxRows + times(kLogitRows, c.vocab_size) + lane * static_cast<std::size_t>(threads)));
 }
 

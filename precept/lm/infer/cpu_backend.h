@@ -37,8 +37,8 @@ class CpuBackend : public Backend {
   void claim_cache();
 
   const Weights& weights() const { return weights_; }
-  // Bytes of activations that a step takes at most, all threads together.
-  static std::int64_t scratch_bytes(const LlamaConfig& config, nn::Precision precision, int threads);
+  // Bytes of activations that a step takes at most, all threads together. `adapted`: of an engine with adapters.
+  static std::int64_t scratch_bytes(const LlamaConfig& config, nn::Precision precision, int threads, bool adapted);
 
  private:
   struct Row {

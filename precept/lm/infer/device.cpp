@@ -51,27 +51,34 @@ Result<const TorchApi*> open_library() {
   return entry();
 }
 
+constexpr std::int64_t kBookkeeping = 256;  // bytes that Cache takes for a block, and the engine for who holds it
+
 // Bytes for keys and values beside `taken` ones of weights and activations. `usual`: where the options name none.
 Result<std::int64_t> cache_bytes(const EngineOptions& options, const Weights& weights, std::int64_t usual, std::int64_t taken) {
   const std::int64_t wanted = options.cache_bytes > 0 ? options.cache_bytes : usual;
   if (options.memory_bytes <= 0) return wanted;
   const LlamaConfig& c = weights.config;
-  const std::int64_t least = std::int64_t{64} * nn::kBlockTokens * c.num_hidden_layers * c.num_key_value_heads * c.head_dim * 2 * 4;
+  const std::int64_t value = weights.precision == nn::Precision::kBf16 ? 2 : 4;
+  const std::int64_t block = nn::kBlockTokens * 2 * value * c.num_hidden_layers * c.num_key_value_heads * c.head_dim;
+  // Every position that a sequence can reach has its angles, cosine and sine of each pair.
+  const std::int64_t tokens = std::min<std::int64_t>(c.max_position_embeddings, options.memory_bytes / block * nn::kBlockTokens);
+  taken += tokens * c.head_dim * 4;
+  const std::int64_t least = 64 * (block + kBookkeeping);
   if (options.memory_bytes < taken + least) {
     return bad_input(fmt::format("{} MB of memory are too few: weights and activations take {} MB", options.memory_bytes >> 20, taken >> 20),
                      fmt::format("give it at least {} MB", ((taken + least) >> 20) + 1), weights.path);
   }
-  return std::min(wanted, options.memory_bytes - taken);
+  return std::min(wanted, (options.memory_bytes - taken) / (block + kBookkeeping) * block);
 }
 
-Result<std::unique_ptr<Backend>> open_on_torch(const Weights& weights, const EngineOptions& options, int choices) {
+Result<std::unique_ptr<Backend>> open_on_torch(const Weights& weights, const EngineOptions& options, int choices, std::int64_t beside) {
   const Result<const TorchApi*> library = torch_library();
   if (!library) return tl::unexpected(library.error());
   const TorchApi& torch = **library;
   const Result<std::int64_t> free = torch.free_bytes(options.device);
   if (!free) return tl::unexpected(free.error());
   const std::int64_t parameter = weights.precision == nn::Precision::kBf16 ? 2 : 4;
-  const std::int64_t taken = parameter * weights.config.parameters() + torch.scratch_bytes(weights.config, weights.precision, options.device);
+  const std::int64_t taken = parameter * weights.config.parameters() + beside + torch.scratch_bytes(weights.config, weights.precision, options.device);
   // Of a GPU, most of what is left: nobody else is there.
   const std::int64_t usual = *free == 0 ? kCacheBytes : std::max<std::int64_t>(0, (*free - taken) / 10 * 9);
   const Result<std::int64_t> cache = cache_bytes(options, weights, usual, taken);
@@ -107,10 +114,10 @@ Result<Roof> measure_device(const std::string& device, nn::Precision precision) 
   return (*library)->measure_roof(device, precision);
 }
 
-Result<std::unique_ptr<Backend>> open_backend(Weights weights, const EngineOptions& options, int choices) {
-  if (on_torch(options)) return open_on_torch(weights, options, choices);
+Result<std::unique_ptr<Backend>> open_backend(Weights weights, const EngineOptions& options, int choices, std::int64_t beside) {
+  if (on_torch(options)) return open_on_torch(weights, options, choices, beside);
   const int threads = threads_of(options);
-  const std::int64_t taken = weights.bytes() + CpuBackend::scratch_bytes(weights.config, weights.precision, threads);
+  const std::int64_t taken = weights.bytes() + beside + CpuBackend::scratch_bytes(weights.config, weights.precision, threads, beside > 0);
   const Result<std::int64_t> cache = cache_bytes(options, weights, kCacheBytes, taken);
   if (!cache) return tl::unexpected(cache.error());
   auto backend = std::make_unique<CpuBackend>(std::move(weights), threads, *cache, choices);

@@ -126,7 +126,9 @@ Result<std::unique_ptr<Model>> open_engine(const std::string& opened, const Engi
     parts.adapters.push_back(std::move(*loaded));
   }
   parts.end_tokens.push_back(config.eos_token_id);
-  auto backend = open_backend(std::move(*weights), options, choices);
+  std::size_t adapters = parts.chosen ? parts.chosen->weights.bytes() : 0;
+  for (const auto& adapter : parts.adapters) adapters += adapter->weights.bytes();
+  auto backend = open_backend(std::move(*weights), options, choices, static_cast<std::int64_t>(adapters));
   if (!backend) return tl::unexpected(backend.error());
   return std::make_unique<Engine>(std::move(parts), std::move(*backend), options);
 }

@@ -45,6 +45,8 @@ class LoraWeights {
   LoraWeights(const LoraLayout& layout, bool backward);
   void pack(const Kernels& kernels);
 
+  std::size_t bytes() const { return (flat.size() + packed_.size()) * sizeof(float); }
+
   const LoraLayout& layout;
   Floats flat;  // as in the layout; the owner's to change
   // Of one module: for x A^T and u B^T, and for dy B and du A.

@@ -439,6 +439,77 @@ TEST_P(RowKernelTable, Exponentials) {
   }
 }
 
+// A vocabulary of nearly equal ones, whose fp32 sum rounds each of them the same way (one of 2,048 in 4 places: 512 roundings of 2^-25).
+TEST_P(RowKernelTable, SumsManyExponentials) {
+  for (const int n : {2047, 2048, 2049, 4097, 100001}) {
+    std::vector<float> x(static_cast<std::size_t>(n), std::log(2e-5F)), y(static_cast<std::size_t>(n) + 1, 12345.5F);
+    x[static_cast<std::size_t>(n) / 2] = 0;
+    const float sum = k().exponentials(n, x.data(), 0, 1, y.data());
+    const double expected = 1 + (n - 1) * std::exp(double(x[0]));
+    EXPECT_NEAR(sum, expected, 1.6e-5 * expected) << n;
+    EXPECT_EQ(y.back(), 12345.5F) << "written beyond the end";
+    for (const int at : {0, n / 2 - 1, n / 2 + 1, n - 1}) EXPECT_NEAR(y[static_cast<std::size_t>(at)], 2e-5, 2e-10) << n << " at " << at;
+    EXPECT_EQ(k().exponentials(n, x.data(), 0, 1, nullptr), sum) << "the same without a place for them";
+  }
+}
+
+// All that 8 bits hold, to the bit, and as factors and `pack` make it.
+TEST_P(RowKernelTable, Widens8Bits) {
+  const int pair = k().precision == Precision::kBf16 ? 2 : 1;
+  for (const int lanes : {1, 2, 7, 33}) {
+    const int depth = lanes * pair;
+    std::vector<std::int8_t> numbers(static_cast<std::size_t>(depth * kPanel));
+    std::vector<float> values(numbers.size());  // [outputs][depth]
+    for (int i = 0; i < depth; ++i) {
+      for (int j = 0; j < kPanel; ++j) {
+        const auto number = static_cast<std::int8_t>((i * kPanel + j) * 77 % 256 - 128);  // each of them once in 256
+        numbers[static_cast<std::size_t>(i * kPanel + j)] = number;
+        values[static_cast<std::size_t>(j * depth + i)] = number;
+      }
+    }
+    std::vector<Lane> panel(static_cast<std::size_t>(lanes * kPanel) + 1, 0xDEADBEEFU), packed(static_cast<std::size_t>(lanes * kPanel));
+    k().widen8(lanes, numbers.data(), panel.data());
+    EXPECT_EQ(panel.back(), 0xDEADBEEFU) << "written beyond the end";
+    panel.pop_back();
+    for (int i = 0; i < depth; ++i) {
+      for (int j = 0; j < kPanel; ++j) {
+        const Lane lane = panel[static_cast<std::size_t>(i / pair * kPanel + j)];
+        const Lane bits = pair == 1 ? lane : i % 2 == 0 ? lane << 16 : lane & 0xFFFF0000U;
+        ASSERT_EQ(std::bit_cast<float>(bits), static_cast<float>(numbers[static_cast<std::size_t>(i * kPanel + j)])) << i << ", " << j;
+      }
+    }
+    const auto factors_of = factors(values, depth);
+    k().pack(lanes, kPanel, factors_of.data(), static_cast<std::size_t>(lanes), packed.data());
+    EXPECT_EQ(panel, packed) << lanes;
+  }
+}
+
+// One rounding, or two where a sum is added to: of the product, then of the sum, or of both at once.
+TEST_P(RowKernelTable, ScalesColumns) {
+  for (const int m : {1, 3}) {
+    for (int n = 1; n <= kPanel; ++n) {
+      const std::size_t ldc = static_cast<std::size_t>(n) + 5;
+      const auto sums = random(static_cast<std::size_t>(m * kPanel), 21), scales = random(static_cast<std::size_t>(n), 22);
+      const auto before = random(static_cast<std::size_t>(m) * ldc, 23);
+      for (const bool add : {false, true}) {
+        std::vector<float> c = before;
+        k().scaled(m, n, sums.data(), scales.data(), c.data(), ldc, add);
+        for (std::size_t at = 0; at < c.size(); ++at) {
+          const std::size_t row = at / ldc, column = at % ldc;
+          if (column >= scales.size()) {
+            ASSERT_EQ(c[at], before[at]) << "written beyond column " << n;
+            continue;
+          }
+          const float sum = sums[row * kPanel + column], scale = scales[column];
+          const volatile float product = sum * scale;  // rounded, whatever the compiler makes of sums of products
+          if (add) ASSERT_TRUE(c[at] == before[at] + product || c[at] == std::fma(sum, scale, before[at])) << row << ", " << column << " of " << n;
+          else ASSERT_EQ(c[at], product) << row << ", " << column << " of " << n;
+        }
+      }
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(All, RowKernelTable, testing::ValuesIn(tables()), [](const auto& table) {
   std::string name = table.param->name;
   std::replace_if(name.begin(), name.end(), [](char c) { return std::isalnum(static_cast<unsigned char>(c)) == 0; }, '_');

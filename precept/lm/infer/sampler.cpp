@@ -20,7 +20,8 @@ std::int32_t Sampler::pick(const float* logits, int choices, const Sampling& sam
   weights_.resize(static_cast<std::size_t>(choices));
   const double total = kernels_.exponentials(choices, logits, top, scale, weights_.data());
   if (sampling.top_p >= 1.0) {
-    const double aim = uniform * total;
+    // Where a weight is nothing exp gives 1e-38, and so it does for an infinite distance: a draw of 0 must not end there. `total` is 1 at least.
+    const double aim = std::max(uniform * total, 1e-30);
     double reached = 0;
     std::int32_t last = 0;
     for (std::int32_t id = 0; id < choices; ++id) {

@@ -26,7 +26,7 @@ class Sampler {
   // One of the tokens 0..choices-1, a pure function of its arguments; `uniform` lies in [0, 1).
   // Top-p keeps the fewest most probable tokens whose probabilities reach top_p; the lower id goes
   // first among equals (Holtzman et al. 2020, arXiv 1904.09751). Temperatures below 1e-4, other than
-  // 0, count as 1e-4. Finite logits only.
+  // 0, count as 1e-4. The largest logit is finite; one of -infinity is never taken.
   std::int32_t pick(const float* logits, int choices, const Sampling& sampling, double uniform);
 
  private:

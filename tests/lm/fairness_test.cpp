@@ -219,5 +219,25 @@ TEST(Fairness, EachAnswerGetsATokenAtEveryStepBesideALongPrompt) {
   EXPECT_EQ(steps, 4) << "the prompt gets what the three answers leave of 512 rows a step";
 }
 
+// What is shared of a block is copied out of a block that is held meanwhile: one more than the request is said to need.
+TEST(Fairness, AnAnswerThatNeedsAllOfTheCacheDoesNotWaitForTheBlockThatItWouldCopy) {
+  const auto model = engine(kSmall);
+  ASSERT_EQ(steps_of(*model, generate(1, kShortPrompt, kShortAnswer), 100), kShortAnswer);
+  ASSERT_EQ((kShortPrompt + kShortAnswer - 1) % infer::kBlockTokens, 15) << "the last block is shared in part";
+  EXPECT_LE(steps_of(*model, generate(1, 500, kSmall * infer::kBlockTokens - 500), 1000), kSmall * infer::kBlockTokens);
+}
+
+TEST(Fairness, ScoresThatNeedAllOfTheCacheDoNotWaitForTheBlockThatTheyWouldCopy) {
+  // Questions in one part or in several: of these lengths some need all blocks.
+  for (int tokens = 150; tokens < 250; ++tokens) {
+    const auto model = engine(20);
+    ASSERT_EQ(steps_of(*model, score(1, 9), 100), 1);
+    ScoreRequest request = score(1, tokens);
+    request.questions.clear();
+    for (const char* tail : {" fox", " the", " is", " it", " me"}) request.questions.push_back({tail, {" yes"}});
+    EXPECT_LE(steps_of(*model, std::move(request), 100), 10) << tokens;
+  }
+}
+
 }  // namespace
 }  // namespace precept

@@ -162,9 +162,15 @@ bool Engine::place(Work& work, int tokens, int reusable) {
   }
   // Worth waiting for are whole blocks only: where beginnings differ within one, each request would wait for the one before it.
   if (part && !cache_.ready(part->block)) part.reset();
-  // Held until the work ends, though it is read once: so few blocks are not worth another state.
-  if (part) take(part->block);
   const int fresh = blocks_for(tokens) - found;
+  // Held until the work ends, though it is read once: so few blocks are not worth another state. That is one more than the work needs:
+  // where it would be the one that is missing, the work goes without, or what needs the whole cache would wait for ever.
+  if (part) take(part->block);
+  if (part && cache_.available() < fresh) {
+    cache_.release(part->block);
+    work.held.pop_back();
+    part.reset();
+  }
   if (cache_.available() < fresh) {
     unplace(work);
     return false;
@@ -239,7 +245,10 @@ void Engine::build_part(ScoreJob& job) {
       }
     }
     int blocks = 0;
-    for (const ScoreTrie::Node& node : trie.nodes()) blocks += blocks_for(node.start % kBlockTokens + static_cast<int>(node.tokens.size()));
+    for (const ScoreTrie::Node& node : trie.nodes()) {
+      blocks += blocks_for(node.start % kBlockTokens + static_cast<int>(node.tokens.size()));
+      if (node.parent < 0) ++blocks;  // one that place() may hold to copy it; what prepare() allows one question has room for it
+    }
     if (blocks > cache_.capacity() && job.end - job.first > 1) continue;
 
     std::size_t value = 0;

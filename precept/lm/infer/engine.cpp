@@ -104,11 +104,10 @@ void Engine::look_at_patience() {
     if (!job->ended) job->ended = patience_of(*job).over(now);
   }
   if (now < look_at_) return;
-  const auto drop = [&](auto& waiting) {
+  const auto drop = [&](auto& waiting) {  // what waits holds no memory
     auto kept = waiting.begin();
     for (auto& job : waiting) {
       if (std::optional<Error> over = patience_of(*job).over(now)) {
-        for (const std::unique_ptr<Work>& work : job->works) release(*work);  // of parts that are done
         fail(std::move(job), std::move(*over));
       } else {
         *kept++ = std::move(job);

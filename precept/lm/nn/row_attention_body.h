@@ -85,23 +85,26 @@ void scores(const Blocks& blocks, const Query* queries, float* s, std::size_t ld
     for (int n = 0; n < N; ++n) near[n] = blocks.at(b - first + N + n);
     for (int n = 0; n < N; ++n) next[n] = blocks.at(b - first + kAhead + n);
     Vec sum[2][R][N * kSlots] = {};
-    const auto lane = [&](int i, auto& sums) __attribute__((always_inline)) {
+    const auto lane = [&](int i, int half) __attribute__((always_inline)) {
       for (int n = 0; n < N; ++n) {
         take_near(near[n] + i * kBlockTokens);
         ask(next[n] + i * kBlockTokens);
         for (int v = 0; v < kSlots; ++v) {
           const Ints k = load(keys[n] + i * kBlockTokens + v * kWidth);
 #pragma GCC unroll 6
-          for (int r = 0; r < R; ++r) sums[r][n * kSlots + v] = T::dot(sums[r][n * kSlots + v], q[r] + i * T::kFactors, k);
+          for (int r = 0; r < R; ++r) {
+            Vec& to = sum[half][r][n * kSlots + v];
+            to = T::dot(to, q[r] + i * T::kFactors, k);
+          }
         }
       }
     };
     int i = 0;
     for (; i + 1 < lanes; i += 2) {
-      lane(i, sum[0]);
-      lane(i + 1, sum[1]);
+      lane(i, 0);
+      lane(i + 1, 1);
     }
-    if (i < lanes) lane(i, sum[0]);
+    if (i < lanes) lane(i, 0);
     for (int r = 0; r < R; ++r) {
       for (int v = 0; v < N * kSlots; ++v) {
         Vec seen = sum[0][r][v] + sum[1][r][v];

@@ -60,15 +60,13 @@ Result<std::int64_t> cache_bytes(const EngineOptions& options, const Weights& we
   const LlamaConfig& c = weights.config;
   const std::int64_t value = weights.precision == nn::Precision::kBf16 ? 2 : 4;
   const std::int64_t block = nn::kBlockTokens * 2 * value * c.num_hidden_layers * c.num_key_value_heads * c.head_dim;
-  // Every position that a sequence can reach has its angles, cosine and sine of each pair.
-  const std::int64_t tokens = std::min<std::int64_t>(c.max_position_embeddings, options.memory_bytes / block * nn::kBlockTokens);
-  taken += tokens * c.head_dim * 4;
-  const std::int64_t least = 64 * (block + kBookkeeping);
+  const std::int64_t angles = nn::kBlockTokens * c.head_dim * 4;  // cosines and sines; of no more positions than there are in the cache
+  const std::int64_t each = block + angles + kBookkeeping, least = 64 * each;
   if (options.memory_bytes < taken + least) {
     return bad_input(fmt::format("{} MB of memory are too few: weights and activations take {} MB", options.memory_bytes >> 20, taken >> 20),
                      fmt::format("give it at least {} MB", ((taken + least) >> 20) + 1), weights.path);
   }
-  return std::min(wanted, (options.memory_bytes - taken) / (block + kBookkeeping) * block);
+  return std::min(wanted, (options.memory_bytes - taken) / each * block);
 }
 
 Result<std::unique_ptr<Backend>> open_on_torch(const Weights& weights, const EngineOptions& options, int choices, std::int64_t beside) {

@@ -20,7 +20,8 @@ Status check_device(const std::string& device);
 inline bool on_torch(const EngineOptions& options) { return options.device != "cpu"; }
 
 // The backend of options.device, with a cache under all bounds of the options; refuses a budget that holds no cache worth the
-// name. `beside`: bytes that the caller holds besides the weights, adapters that is. For devices other than "cpu" libprecept_lm_torch.so is opened, which lies beside this library.
+// name. `beside`: bytes of adapters that the caller holds. For devices other than "cpu" libprecept_lm_torch.so is opened, which lies
+// beside this library.
 Result<std::unique_ptr<Backend>> open_backend(Weights weights, const EngineOptions& options, int choices, std::int64_t beside = 0);
 
 // The library that reaches such devices. Error: this build or machine has none.

@@ -82,6 +82,21 @@ TEST_P(MemoryDeathTest, AdaptersAreInTheBudget) {
   EXPECT_EXIT(::_exit(filled(checkpoint, options, true)), testing::ExitedWithCode(0), "");
 }
 
+TEST(Memory, WhatTheHintSaysIsEnough) {
+  LlamaConfig longer = shape();
+  longer.max_position_embeddings = 131072;  // angles of all of them take 32 MiB
+  const Checkpoint checkpoint(longer);
+  EngineOptions options{.threads = 1, .memory_bytes = kMiB};
+  const auto refused = precept_lm_api()->open_checkpoint(checkpoint.folder.path(), options);
+  ASSERT_FALSE(refused);
+  const std::string words = "give it at least ";
+  ASSERT_EQ(refused.error().hint.rfind(words, 0), 0U) << refused.error().hint;
+  options.memory_bytes = std::stoll(refused.error().hint.substr(words.size())) * kMiB;
+  EXPECT_NE(checkpoint.open(options), nullptr);
+  options.memory_bytes -= 2 * kMiB;
+  EXPECT_FALSE(precept_lm_api()->open_checkpoint(checkpoint.folder.path(), options)) << "nor is it too much";
+}
+
 INSTANTIATE_TEST_SUITE_P(Precision, MemoryDeathTest, testing::Values("fp32", "bf16"));
 
 }  // namespace

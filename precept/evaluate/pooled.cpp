@@ -27,6 +27,7 @@ Estimate rate(const std::vector<const Evaluation*>& runs, std::int64_t unscored,
     }
   }
   std::vector<Cluster> clusters;
+  clusters.reserve(prompts.size());
   for (const auto& entry : prompts) clusters.push_back(entry.second);
   return clustered_proportion(clusters, unscored);
 }

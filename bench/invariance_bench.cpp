@@ -23,9 +23,6 @@
 #include "precept/lm/nn/row_kernels.h"
 
 namespace precept {
-namespace nn {
-extern const bool kPanelsIntoSecond;  // row_kernels.cpp: into which cache the engine asks for panels
-}
 namespace {
 
 using nn::Lane;

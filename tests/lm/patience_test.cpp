@@ -1,4 +1,4 @@
-// Requests that are given up, or come too late, while others go on; and memory that is bounded.
+// Requests that are given up, or come too late, while others go on.
 #include <optional>
 #include <string>
 #include <vector>
@@ -281,21 +281,6 @@ TEST_F(SmallCache, ScoresThatWaitBetweenTheirPartsCanBeGivenUp) {
   EXPECT_EQ((*results.answers[0])->tokens, beside.tokens);
   EXPECT_EQ((*results.answers[0])->logprobs, beside.logprobs);
   expect_all_given_back(*model);
-}
-
-TEST(Memory, ABudgetBoundsTheCacheOrSaysWhatIsMissing) {
-  const Checkpoint checkpoint(engine_test::pocket_shape());
-  const Result<std::unique_ptr<Model>> tiny = precept_lm_api()->open_checkpoint(checkpoint.folder.path(), {.memory_bytes = 1 << 20});
-  ASSERT_FALSE(tiny.has_value());
-  EXPECT_EQ(tiny.error().kind, ErrorKind::kBadInput);
-  EXPECT_NE(tiny.error().what.find("weights and activations take"), std::string::npos) << tiny.error().what;
-  EXPECT_NE(tiny.error().hint.find("give it at least"), std::string::npos);
-  const auto model = checkpoint.open({.threads = 1, .memory_bytes = 64 << 20});
-  ASSERT_NE(model, nullptr);
-  Results results(40);  // more than fit at once: they wait, and all are answered
-  for (std::size_t i = 0; i < 40; ++i) model->submit(request(i, 100, 40), results.done(i));
-  drain(*model);
-  for (const auto& answer : results.answers) EXPECT_TRUE(answer && answer->has_value());
 }
 
 TEST(Precision, IsNamedWhenItIsNone) {

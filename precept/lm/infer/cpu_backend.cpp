@@ -40,10 +40,7 @@ nn::KvShape cache_shape(const Weights& weights, std::int64_t bytes) {
 
 }  // namespace
 
-const nn::Kernels& low_rank_kernels(nn::Precision precision) {
-  const nn::Kernels* bf16 = nn::bf16_kernels();
-  return precision == nn::Precision::kBf16 && bf16 != nullptr ? *bf16 : nn::kernels();
-}
+const nn::Kernels& low_rank_kernels(nn::Precision precision) { return nn::kernels(precision == nn::Precision::kBf16); }
 
 CpuBackend::Lane::Lane(const nn::RowKernels& kernels, const nn::Kernels& low_rank)
     : products(kernels), adapters(low_rank), sampler(kernels), scores(nn::kAttentionScratch) {}

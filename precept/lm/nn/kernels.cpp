@@ -28,4 +28,9 @@ const Kernels* bf16_kernels() {
   return nullptr;
 }
 
+const Kernels& kernels(bool bf16) {
+  const Kernels* rounding = bf16 ? bf16_kernels() : nullptr;
+  return rounding != nullptr ? *rounding : kernels();
+}
+
 }  // namespace precept::nn

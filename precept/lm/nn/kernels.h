@@ -60,5 +60,6 @@ const Kernels& portable_kernels();  // plain C++, for comparison
 // Products of factors rounded to bf16 with fp32 sums, of half the memory; null where the processor has no instructions for
 // bf16. A matrix packed by one table is read by the same table only.
 const Kernels* bf16_kernels();
+const Kernels& kernels(bool bf16);  // those where they are wanted and there are any, else kernels()
 
 }  // namespace precept::nn

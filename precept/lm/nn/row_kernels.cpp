@@ -15,9 +15,6 @@ extern const RowKernels kAvx512Bf16RowKernels[2];
 extern const RowKernels kAvx512WidenedRowKernels[2];
 #endif
 
-// Into which cache products of few rows ask for the next panel, 36 KB of it at 576 inputs: an Intel core (Emerald Rapids) reads weights
-// at 24-29 GB/s into its second cache and at 19-25 into its first one, an AMD core (Zen 4) at 31 and 34.
-extern const bool kPanelsIntoSecond;
 const bool kPanelsIntoSecond = processor().intel;
 
 KvShape::KvShape(Precision precision, int layers, int kv_heads, int head_dim, int together)

@@ -13,8 +13,6 @@
 
 namespace precept::nn {
 
-extern const bool kPanelsIntoSecond;  // row_kernels.cpp
-
 namespace {
 
 using Ints [[gnu::vector_size(kWidth * sizeof(float)), gnu::may_alias, gnu::aligned(4)]] = Lane;
@@ -303,7 +301,7 @@ void tile_of(int rows, int lanes, const Lane* a, std::size_t lda, const Lane* pa
 }
 
 // One pass of one panel over the rows of one block. With `ahead`, the lanes there are asked for while these are worked on, their lines
-// spread over the first tiles, so that products of few rows never wait for memory.
+// spread over the first tiles, so that products of few rows never wait for memory, and those of many not for their first rows.
 template <class T>
 void panel_product(int m, int lanes, const Lane* a, std::size_t lda, const Lane* panel, float* c, std::size_t ldc, int width, bool add,
                    const Lane* ahead) {

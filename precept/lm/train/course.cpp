@@ -89,8 +89,7 @@ void add_head(const Subject& subject, std::uint64_t seed, std::vector<float>& fl
 // What computes. The last bits of a run's weights depend on it.
 std::string kernels_of(const TrainOptions& options) {
   if (options.device != "cpu") return options.device.substr(0, options.device.find(':'));
-  const nn::Kernels* bf16 = nn::bf16_kernels();
-  return (options.precision == "bf16" && bf16 != nullptr ? *bf16 : nn::kernels()).name;
+  return nn::kernels(options.precision == "bf16").name;
 }
 
 void add_kernels(const std::string& name, TrainState& state) {

@@ -19,7 +19,7 @@ constexpr std::size_t kBlock = 1 << 16;  // elements of one partial norm
 
 CpuTrainer::CpuTrainer(const TrainOptions& options, const nn::Layout& layout, const nn::LoraLayout* lora, int threads, std::size_t head,
                            World* world, bool full_logits)
-    : BatchTrainer(lora != nullptr, world), layout_(layout), kernels_(options.precision == "bf16" ? *nn::bf16_kernels() : nn::kernels()), threads_(threads),
+    : BatchTrainer(lora != nullptr, world), layout_(layout), kernels_(nn::kernels(options.precision == "bf16")), threads_(threads),
       head_(lora ? lora->size : layout.size), weights_(layout, kernels_, lora ? 0 : head), lora_(lora ? std::make_unique<nn::LoraWeights>(*lora, true) : nullptr),
       lanes_(options.lanes), mine_(world ? World::lanes(world->rank(), world->size(), lanes_) : std::pair{0, lanes_}),
       sums_(head_ + head, mine_.first, mine_.second, threads, !world || world->rank() == 0) {
